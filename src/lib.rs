@@ -1,0 +1,2 @@
+//! Playhouse.
+pub use playhouse_engine::*;
