@@ -1,0 +1,119 @@
+//! Receipts: how a source learns that everything that came of an event has ended.
+//!
+//! A receipt is counted like any shared value: each copy of the event and each event derived from it holds it, and it
+//! settles when the last of them lets go. Whoever ends a copy badly notes the failure first; the first one noted counts.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::oneshot;
+
+use crate::error::{Error, Result};
+
+/// A promise to tell a source how an event ended, once: `Ok` when every copy of it and every event derived from it was
+/// delivered, else the first failure.
+#[derive(Clone)]
+pub struct Receipt(Arc<Slip>);
+
+struct Slip {
+    failure: OnceLock<Error>,
+    settled: Option<Box<dyn FnOnce(Result<()>) + Send + Sync>>,
+    /// The receipts that this one answers for, where an event was made of several.
+    answers_for: Vec<Receipt>,
+}
+
+impl Receipt {
+    /// Makes a receipt that calls `settled` once, from whichever task lets go last. The call must not block.
+    #[must_use]
+    pub fn new(settled: impl FnOnce(Result<()>) + Send + Sync + 'static) -> Self {
+        let settled = Some(Box::new(settled) as Box<_>);
+        Self(Arc::new(Slip { failure: OnceLock::new(), settled, answers_for: Vec::new() }))
+    }
+
+    /// Makes a receipt and a future that resolves when it has settled.
+    #[must_use]
+    pub fn awaited() -> (Self, impl Future<Output = Result<()>> + Send + use<>) {
+        let (sender, receiver) = oneshot::channel();
+        let receipt = Self::new(move |outcome| {
+            // Nobody waits any more: then nobody wants to know.
+            let _ = sender.send(outcome);
+        });
+        let settled = async move {
+            receiver.await.unwrap_or_else(|_| Err(Error::cancelled("the receipt was lost")))
+        };
+        (receipt, settled)
+    }
+
+    /// Makes one receipt that answers for all of `receipts`: each of them settles as this one does, or worse.
+    #[must_use]
+    pub(crate) fn joined(receipts: Vec<Self>) -> Self {
+        Self(Arc::new(Slip { failure: OnceLock::new(), settled: None, answers_for: receipts }))
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Notes that a copy ended badly. The first failure stays.
+    pub fn fail(&self, error: &Error) {
+        // An error means that one was noted already.
+        let _ = self.0.failure.set(error.clone());
+    }
+}
+
+impl Drop for Slip {
+    fn drop(&mut self) {
+        let failure = self.failure.take();
+        if let Some(error) = &failure {
+            for receipt in &self.answers_for {
+                receipt.fail(error);
+            }
+        }
+        if let Some(settled) = self.settled.take() {
+            settled(failure.map_or(Ok(()), Err));
+        }
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Receipt").field("failure", &self.0.failure.get()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_settles_when_the_last_copy_is_gone() {
+        let (receipt, settled) = Receipt::awaited();
+        let copy = receipt.clone();
+        drop(receipt);
+        let settled = tokio::spawn(settled);
+        tokio::task::yield_now().await;
+        assert!(!settled.is_finished());
+        drop(copy);
+        settled.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_first_failure_counts() {
+        let (receipt, settled) = Receipt::awaited();
+        receipt.fail(&Error::timeout("first"));
+        receipt.fail(&Error::internal("second"));
+        drop(receipt);
+        assert_eq!(settled.await.unwrap_err().message(), "first");
+    }
+
+    #[tokio::test]
+    async fn a_joined_receipt_fails_all_that_it_answers_for() {
+        let (first, first_settled) = Receipt::awaited();
+        let (second, second_settled) = Receipt::awaited();
+        let joined = Receipt::joined(vec![first, second]);
+        joined.fail(&Error::internal("boom"));
+        drop(joined);
+        assert!(first_settled.await.is_err() && second_settled.await.is_err());
+    }
+}
