@@ -58,7 +58,10 @@ impl Event {
     /// Makes an event with an id that another process gave it.
     #[must_use]
     pub fn with_id(id: EventId, payload: impl Into<Payload>) -> Self {
-        Self { id, ..Self::new(payload) }
+        Self {
+            id,
+            ..Self::new(payload)
+        }
     }
 
     /// Derives the same event with another payload: id, attributes, deadline and receipt stay.
@@ -78,7 +81,11 @@ impl Event {
     #[must_use]
     pub fn branch(&self, payload: impl Into<Payload>) -> Self {
         let correlation = Text::from(self.correlation_id().into_owned());
-        Self { id: EventId::unique(), ..self.derive(payload) }.with_correlation_id(correlation)
+        Self {
+            id: EventId::unique(),
+            ..self.derive(payload)
+        }
+        .with_correlation_id(correlation)
     }
 
     /// Returns the identity of the event, which never changes.
@@ -90,7 +97,11 @@ impl Event {
     /// Returns what ties events of one request together, across flows and processes: the id unless another was set.
     #[must_use]
     pub fn correlation_id(&self) -> Cow<'_, str> {
-        match self.rare.as_ref().and_then(|rare| rare.correlation.as_ref()) {
+        match self
+            .rare
+            .as_ref()
+            .and_then(|rare| rare.correlation.as_ref())
+        {
             Some(correlation) => Cow::Borrowed(correlation),
             None => Cow::Owned(self.id.to_string()),
         }
@@ -229,11 +240,6 @@ impl Event {
         self
     }
 
-    pub(crate) fn without_receipt(mut self) -> Self {
-        self.receipt = None;
-        self
-    }
-
     /// Notes on the receipt, where there is one, that this copy ended badly.
     pub(crate) fn fail_receipt(&self, error: &Error) {
         if let Some(receipt) = &self.receipt {
@@ -317,7 +323,9 @@ mod tests {
 
     #[test]
     fn an_error_can_be_attached_and_taken_away() {
-        let event = Event::new(()).with_correlation_id("order-7").with_error(Error::gone("gone"));
+        let event = Event::new(())
+            .with_correlation_id("order-7")
+            .with_error(Error::gone("gone"));
         assert_eq!(event.error().map(Error::message), Some("gone"));
         let mended = event.without_error();
         assert!(mended.error().is_none());
@@ -328,7 +336,10 @@ mod tests {
     async fn a_joined_event_carries_the_receipts_of_its_parts() {
         let (first, first_settled) = Receipt::awaited();
         let (second, second_settled) = Receipt::awaited();
-        let parts = [Event::new(1.to_string()).with_receipt(first), Event::new("2").with_receipt(second)];
+        let parts = [
+            Event::new(1.to_string()).with_receipt(first),
+            Event::new("2").with_receipt(second),
+        ];
         let joined = Event::new("1 and 2").with_receipts_of(&parts);
         drop(parts);
         joined.fail_receipt(&Error::internal("boom"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::ports::{Port, Ports};
+use crate::ports::{Port, Ports, Role};
 
 /// What a handler wants sent. The engine sends it when the handler has returned `Ok`, and forgets it otherwise.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Outbox {
     input: usize,
     inbox: u16,
     pushed: Vec<Pushed>,
+    /// How many outboxes the handler may push to: an endpoint's none.
+    limit: usize,
     mistake: Option<Error>,
 }
 
@@ -28,7 +30,19 @@ pub(crate) struct Pushed {
 
 impl Outbox {
     pub(crate) fn new(ports: Arc<Ports>) -> Self {
-        Self { ports, input: 0, inbox: 0, pushed: Vec::new(), mistake: None }
+        let limit = if ports.role == Role::Endpoint {
+            0
+        } else {
+            ports.outboxes.len()
+        };
+        Self {
+            ports,
+            input: 0,
+            inbox: 0,
+            pushed: Vec::new(),
+            limit,
+            mistake: None,
+        }
     }
 
     /// Sends `event` from the default outbox. The event that is being handled can be pushed by reference: it moves on
@@ -40,7 +54,12 @@ impl Outbox {
 
     /// Sends `event` from the outbox `name`. A name that the actor's ports do not have makes the handler fail.
     pub fn push_to<'a>(&mut self, name: &str, event: impl Into<Cow<'a, Event>>) {
-        match self.ports.outboxes.iter().position(|port| port.name() == name) {
+        match self
+            .ports
+            .outboxes
+            .iter()
+            .position(|port| port.name() == name)
+        {
             Some(index) => self.push_at(index, event),
             None => self.mistaken(&format!("`{name}`")),
         }
@@ -51,7 +70,7 @@ impl Outbox {
     #[inline]
     pub fn push_at<'a>(&mut self, index: usize, event: impl Into<Cow<'a, Event>>) {
         match u16::try_from(index) {
-            Ok(outbox) if index < self.ports.outboxes.len() => {
+            Ok(outbox) if index < self.limit => {
                 let event = match event.into() {
                     Cow::Borrowed(event) if std::ptr::from_ref(event).addr() == self.input => None,
                     other => Some(other.into_owned()),
@@ -65,7 +84,10 @@ impl Outbox {
     /// Returns the name of the inbox by which the event came that is being handled.
     #[must_use]
     pub fn inbox(&self) -> &str {
-        self.ports.inboxes.get(usize::from(self.inbox)).map_or("", Port::name)
+        self.ports
+            .inboxes
+            .get(usize::from(self.inbox))
+            .map_or("", Port::name)
     }
 
     /// Makes ready for the handling of `event`.
@@ -87,7 +109,11 @@ impl Outbox {
     /// Returns the only event that was pushed, where it is only one.
     #[inline]
     pub(crate) fn take_only(&mut self) -> Option<Pushed> {
-        if self.pushed.len() == 1 { self.pushed.pop() } else { None }
+        if self.pushed.len() == 1 {
+            self.pushed.pop()
+        } else {
+            None
+        }
     }
 
     /// Hands out all that was pushed; [`Outbox::put_back`] returns the room.
@@ -106,8 +132,24 @@ impl Outbox {
 
     #[cold]
     fn mistaken(&mut self, wanted: &str) {
-        let names: Vec<_> = self.ports.outboxes.iter().map(|port| format!("`{}`", port.name)).collect();
-        let has = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
-        self.mistake = Some(Error::internal(format!("the actor has no outbox {wanted}; {has}")));
+        if self.ports.role == Role::Endpoint {
+            let message = "the handler of an endpoint must not push: it answers, and sends from tasks of its own";
+            self.mistake = Some(Error::internal(message));
+            return;
+        }
+        let names: Vec<_> = self
+            .ports
+            .outboxes
+            .iter()
+            .map(|port| format!("`{}`", port.name))
+            .collect();
+        let has = if names.is_empty() {
+            "it has none".to_owned()
+        } else {
+            format!("it has {}", names.join(", "))
+        };
+        self.mistake = Some(Error::internal(format!(
+            "the actor has no outbox {wanted}; {has}"
+        )));
     }
 }

@@ -1,0 +1,415 @@
+//! How a source sends events into its flow, from tasks of its own.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::inbox::Sent;
+use crate::log::Log;
+use crate::moment::Moment;
+use crate::policy::Overflow;
+use crate::progress::{Progress, signed};
+use crate::station::{Station, add};
+
+/// How many events [`Emitter::send_all`] sends at a time.
+const CHUNK: usize = 256;
+
+/// Sends events into a flow from a source's own tasks. A clone is one reference count.
+#[derive(Clone)]
+pub struct Emitter(Arc<Inner>);
+
+struct Inner {
+    station: Arc<Station>,
+    outboxes: Vec<Vec<Route>>,
+    errors: Vec<Route>,
+    progress: Arc<Progress>,
+    log: Arc<Log>,
+}
+
+/// Where a connection leads.
+pub(crate) struct Route {
+    pub(crate) to: Arc<Station>,
+    pub(crate) inbox: u16,
+    pub(crate) total: Arc<AtomicU64>,
+}
+
+impl Emitter {
+    pub(crate) fn new(
+        station: Arc<Station>,
+        outboxes: Vec<Vec<Route>>,
+        errors: Vec<Route>,
+        progress: Arc<Progress>,
+        log: Arc<Log>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            station,
+            outboxes,
+            errors,
+            progress,
+            log,
+        }))
+    }
+
+    /// Sends an event from the default outbox, and waits where a receiver whose policy says so has no room.
+    ///
+    /// # Errors
+    /// `Cancelled` when the flow is stopping: the event has not entered it.
+    pub async fn send(&self, event: Event) -> Result<()> {
+        self.send_from(0, event).await
+    }
+
+    /// Sends an event from the outbox at `index`, in the order in which the actor's ports declare them.
+    ///
+    /// # Errors
+    /// `Cancelled` when the flow is stopping: the event has not entered it. `Internal` where there is no such outbox.
+    pub async fn send_from(&self, index: usize, event: Event) -> Result<()> {
+        let routes = self.routes(index)?;
+        self.0.enter(routes.len(), &event)?;
+        self.0.send(routes, event).await;
+        Ok(())
+    }
+
+    /// Sends many events from the default outbox, as many at a time as there is room for: the fastest way in.
+    ///
+    /// # Errors
+    /// `Cancelled` when the flow is stopping: the events before that have entered it, the rest were not asked for.
+    pub async fn send_all<I>(&self, events: I) -> Result<()>
+    where
+        I: IntoIterator<Item = Event>,
+        I::IntoIter: Send,
+    {
+        let routes = self.routes(0)?;
+        let mut events = events.into_iter();
+        let mut chunk = Batch::default();
+        loop {
+            let now = Moment::now();
+            chunk.extend(events.by_ref().take(CHUNK).map(|mut event| {
+                event.stamp(now);
+                event
+            }));
+            let count = chunk.len();
+            if count == 0 {
+                return Ok(());
+            }
+            self.0.progress.enter(count * routes.len())?;
+            let mut entered = self.0.account(count * routes.len());
+            if let Some((last, others)) = routes.split_last() {
+                for route in others {
+                    self.0
+                        .send_batch(route, &mut chunk.copied(), &mut entered)
+                        .await;
+                }
+                self.0.send_batch(last, &mut chunk, &mut entered).await;
+            }
+            chunk.clear();
+        }
+    }
+
+    /// Sends an event from the default outbox if every receiver has room at once, and never waits.
+    ///
+    /// # Errors
+    /// `Overloaded` where a receiver has no room, with the time after which it may have; `Cancelled` when the flow is
+    /// stopping. Either way the event has not entered the flow, and its receipt fails with the same error.
+    pub fn offer(&self, event: Event) -> Result<()> {
+        self.offer_from(0, event)
+    }
+
+    /// Does what [`Emitter::offer`] does, from the outbox at `index`.
+    ///
+    /// # Errors
+    /// As [`Emitter::offer`]; `Internal` where there is no such outbox.
+    pub fn offer_from(&self, index: usize, event: Event) -> Result<()> {
+        let routes = self.routes(index)?;
+        self.0.enter(routes.len(), &event)?;
+        self.0.offer(routes, event)
+    }
+
+    /// Sends an event that is bad from the start along the actor's error route, as if a handler had failed on it.
+    ///
+    /// # Errors
+    /// `Cancelled` when the flow is stopping: the event has not entered it.
+    pub async fn fail(&self, event: Event, error: Error) -> Result<()> {
+        self.0.enter(self.0.errors.len(), &event)?;
+        self.0.fail(event, error).await;
+        Ok(())
+    }
+
+    /// Makes a permit, for a source that has begun to take something in: while it is held, the flow is not drained, and
+    /// through it events are sent even after a stop has begun.
+    ///
+    /// # Errors
+    /// `Cancelled` when the flow is stopping.
+    pub fn permit(&self) -> Result<Permit> {
+        self.0.progress.enter(1)?;
+        Ok(Permit(self.0.clone()))
+    }
+
+    /// Sends a record of the log, if there is room; counts it as dropped if there is none.
+    pub(crate) fn log(&self, record: Event) {
+        let Some([route]) = self.0.outboxes.first().map(Vec::as_slice) else {
+            return;
+        };
+        // Unlike others, a record enters while the flow stops: it tells of the stop.
+        self.0.progress.change(1);
+        let mut entered = self.0.account(1);
+        if let Ok(()) = self.0.put(route, record) {
+            entered.arrived(1);
+        }
+    }
+
+    fn routes(&self, index: usize) -> Result<&[Route]> {
+        match self.0.outboxes.get(index) {
+            Some(routes) => Ok(routes),
+            None => Err(Error::internal(format!(
+                "`{}` has no outbox number {index}",
+                self.0.station.name
+            ))),
+        }
+    }
+}
+
+/// The right to send events into a flow that is stopping, for something that was begun before. See [`Emitter::permit`].
+pub struct Permit(Arc<Inner>);
+
+impl Permit {
+    /// Does what [`Emitter::offer_from`] does, even while the flow stops.
+    ///
+    /// # Errors
+    /// `Overloaded` where a receiver has no room; `Internal` where there is no such outbox.
+    pub fn offer_from(&self, index: usize, event: Event) -> Result<()> {
+        let routes = self.routes(index)?;
+        self.0.progress.change(signed(routes.len()));
+        self.0.offer(routes, event)
+    }
+
+    /// Does what [`Emitter::send_from`] does, even while the flow stops.
+    ///
+    /// # Errors
+    /// `Internal` where there is no such outbox.
+    pub async fn send_from(&self, index: usize, event: Event) -> Result<()> {
+        let routes = self.routes(index)?;
+        self.0.progress.change(signed(routes.len()));
+        self.0.send(routes, event).await;
+        Ok(())
+    }
+
+    fn routes(&self, index: usize) -> Result<&[Route]> {
+        match self.0.outboxes.get(index) {
+            Some(routes) => Ok(routes),
+            None => Err(Error::internal(format!(
+                "`{}` has no outbox number {index}",
+                self.0.station.name
+            ))),
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.progress.change(-1);
+    }
+}
+
+impl Inner {
+    /// Counts copies in flight, unless the flow is stopping.
+    fn enter(&self, copies: usize, event: &Event) -> Result<()> {
+        self.progress
+            .enter(copies)
+            .inspect_err(|error| event.fail_receipt(error))
+    }
+
+    /// Takes on the accounts of copies that are counted in flight.
+    fn account(&self, copies: usize) -> Entered<'_> {
+        add(&self.station.counters.sent, copies as u64);
+        Entered {
+            inner: self,
+            left: copies,
+        }
+    }
+
+    /// Puts one event into an inbox that has room for it.
+    fn put(&self, route: &Route, mut event: Event) -> Result<(), Event> {
+        event.set_inbox(route.inbox);
+        event.stamp(Moment::now());
+        route.to.inbox.push_one(event)?;
+        add(&route.total, 1);
+        Ok(())
+    }
+
+    async fn send(&self, routes: &[Route], event: Event) {
+        let Some((last, others)) = routes.split_last() else {
+            return;
+        };
+        let mut entered = self.account(routes.len());
+        for route in others {
+            self.send_one(route, event.clone(), &mut entered).await;
+        }
+        self.send_one(last, event, &mut entered).await;
+    }
+
+    async fn send_one(&self, route: &Route, event: Event, entered: &mut Entered<'_>) {
+        match self.put(route, event) {
+            Ok(()) => entered.arrived(1),
+            Err(event) => {
+                self.send_batch(route, &mut Batch::from(event), entered)
+                    .await
+            }
+        }
+    }
+
+    async fn send_batch(&self, route: &Route, batch: &mut Batch, entered: &mut Entered<'_>) {
+        batch.set_inbox(route.inbox);
+        let count = batch.len();
+        let mut sent = route.to.inbox.push(batch);
+        if sent == Sent::Full && route.to.policy.overflow == Overflow::Wait {
+            let began = Moment::now();
+            sent = route.to.inbox.send(batch).await;
+            add(
+                &self.station.counters.waiting,
+                Moment::now().nanoseconds_since(began),
+            );
+        }
+        let arrived = count - batch.len();
+        add(&route.total, arrived as u64);
+        entered.arrived(arrived);
+        if sent == Sent::Full && route.to.policy.overflow == Overflow::Shed {
+            let error = route.to.overloaded();
+            while let Some(event) = batch.pop() {
+                add(&route.to.counters.shed, 1);
+                // The copy has ended, and the error that tells of it begins.
+                self.progress.change(signed(self.errors.len()) - 1);
+                entered.arrived(1);
+                Box::pin(self.fail(event, error.clone())).await;
+            }
+        } else if sent != Sent::All {
+            self.drop_rest(route, batch, sent, entered);
+        }
+    }
+
+    fn drop_rest(&self, route: &Route, batch: &mut Batch, sent: Sent, entered: &mut Entered<'_>) {
+        let error = match sent {
+            Sent::Closed => Error::cancelled(format!("`{}` has stopped", route.to.name)),
+            Sent::Full | Sent::All => route.to.overloaded(),
+        };
+        while let Some(event) = batch.pop() {
+            event.fail_receipt(&error);
+            add(&route.to.counters.dropped, 1);
+            self.progress.change(-1);
+            entered.arrived(1);
+        }
+    }
+
+    /// Sends an event along the error route; the copies are counted in flight already.
+    async fn fail(&self, event: Event, error: Error) {
+        let error = error.at(&self.station.name);
+        let Some((last, others)) = self.errors.split_last() else {
+            event.fail_receipt(&error);
+            return self.log.failure(&self.station.name, &event, &error);
+        };
+        let event = event.with_error(error);
+        let mut entered = self.account(self.errors.len());
+        for route in others {
+            self.send_error(route, event.clone(), &mut entered).await;
+        }
+        self.send_error(last, event, &mut entered).await;
+    }
+
+    async fn send_error(&self, route: &Route, event: Event, entered: &mut Entered<'_>) {
+        let mut batch = Batch::from(event);
+        batch.set_inbox(route.inbox);
+        let sent = match route.to.policy.overflow {
+            Overflow::Wait => route.to.inbox.send(&mut batch).await,
+            Overflow::Shed | Overflow::Drop => route.to.inbox.push(&mut batch),
+        };
+        if sent == Sent::All {
+            add(&route.total, 1);
+            entered.arrived(1);
+        } else {
+            // An error that finds no room is dropped: it must not fail again.
+            self.drop_rest(route, &mut batch, sent, entered);
+        }
+    }
+
+    /// Sends one event to all routes or to none; the copies are counted in flight already.
+    fn offer(&self, routes: &[Route], event: Event) -> Result<()> {
+        // Counted before anybody can see it.
+        add(&self.station.counters.sent, routes.len() as u64);
+        if let [route] = routes {
+            return self
+                .put(route, event)
+                .map_err(|event| self.refuse(route, 1, &event));
+        }
+        for (number, route) in routes.iter().enumerate() {
+            if !route.to.inbox.reserve() {
+                routes[..number]
+                    .iter()
+                    .for_each(|route| route.to.inbox.release());
+                return Err(self.refuse(route, routes.len(), &event));
+            }
+        }
+        let now = Moment::now();
+        for route in routes {
+            let mut copy = event.clone();
+            copy.set_inbox(route.inbox);
+            copy.stamp(now);
+            route.to.inbox.push_reserved(copy);
+            add(&route.total, 1);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn refuse(&self, route: &Route, copies: usize, event: &Event) -> Error {
+        self.station
+            .counters
+            .sent
+            .fetch_sub(copies as u64, Ordering::Release);
+        self.progress.change(-signed(copies));
+        let error = route.to.overloaded();
+        event.fail_receipt(&error);
+        error
+    }
+}
+
+/// Copies that have entered the flow and are not in an inbox yet. A source may give up in the middle of a send, as at a
+/// time-out: what did not arrive then is dropped, and counted so.
+struct Entered<'a> {
+    inner: &'a Inner,
+    left: usize,
+}
+
+impl Entered<'_> {
+    fn arrived(&mut self, count: usize) {
+        self.left -= count;
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        if self.left > 0 {
+            add(&self.inner.station.counters.dropped, self.left as u64);
+            self.inner.progress.change(-signed(self.left));
+        }
+    }
+}
+
+impl fmt::Debug for Emitter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("Emitter")
+            .field(&self.0.station.name)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("Permit")
+            .field(&self.0.station.name)
+            .finish()
+    }
+}

@@ -1,0 +1,217 @@
+//! The loops that empty an inbox: one for actors, compiled for each type, and one for light actors.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::actor::Actor;
+use crate::batch::{Batch, InHand};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::inbox::Taken;
+use crate::line::Line;
+use crate::moment::Moment;
+use crate::node::caught;
+use crate::outbox::Outbox;
+
+/// Runs an actor until its inbox is closed and empty.
+pub(crate) async fn work<A: Actor>(actor: &A, line: Line, seat: usize) {
+    let mut outbox = line.new_outbox();
+    let mut hands = Hands {
+        line,
+        batch: Batch::default(),
+        waited: false,
+    };
+    let mut pace = Pace::default();
+    while pace.take(&mut hands, seat).await {
+        while let Some(event) = hands.batch.pop() {
+            handle(actor, &mut hands, &mut outbox, event).await;
+        }
+        pace.end_batch(&mut hands).await;
+    }
+}
+
+/// Runs a light actor, and the light actors behind it in its task, until its inbox is closed and empty.
+pub(crate) async fn work_light(line: Line, seat: usize) {
+    let mut hands = Hands {
+        line,
+        batch: Batch::default(),
+        waited: false,
+    };
+    let mut pace = Pace::default();
+    while pace.take(&mut hands, seat).await {
+        while let Some(event) = hands.batch.pop() {
+            hands.line.run(0, event);
+            if hands.line.is_full() {
+                hands.line.flush().await;
+            }
+        }
+        pace.end_batch(&mut hands).await;
+    }
+}
+
+/// What a worker holds: what it took and has not handled, and what it handled and has not sent.
+struct Hands {
+    line: Line,
+    batch: Batch,
+    /// Whether a handler of the present batch had to wait for something.
+    waited: bool,
+}
+
+impl Hands {
+    /// Lets go of everything that need not wait for a handler that waits: what is not handled goes back to the inbox,
+    /// for other workers and for the sake of its bound; what is handled goes on.
+    async fn let_go(&mut self) {
+        self.waited = true;
+        self.line.gave_back(self.batch.len());
+        self.line.head().inbox.put_back(&mut self.batch);
+        if self.line.has_outgoing() {
+            self.line.flush().await;
+        }
+    }
+}
+
+/// Handles one event: at once where the handler does not wait, and with every promise kept where it does.
+async fn handle<A: Actor>(actor: &A, hands: &mut Hands, outbox: &mut Outbox, event: Event) {
+    if let Some(error) = hands.line.refusal(0, &event) {
+        return hands.line.fail(0, event, error);
+    }
+    let event = InHand::new(event);
+    let mut waits = None;
+    loop {
+        outbox.begin(event.event());
+        let outcome = attempt(actor, hands, outbox, event.event()).await;
+        let Err(error) = outbox.check(outcome) else {
+            return hands.line.deliver(event.take(), outbox);
+        };
+        outbox.clear();
+        let retry = &hands.line.head().policy.retry;
+        let wait = match retry.attempts > 1 && error.kind().is_transient() {
+            true => waits.get_or_insert_with(|| retry.waits()).next(),
+            false => None,
+        };
+        let expiry = event.event().deadline();
+        match wait {
+            Some(wait) if expiry.is_none_or(|expiry| Instant::now() + wait < expiry) => {
+                hands.let_go().await;
+                sleep(wait).await;
+                hands.line.set_now(Moment::now());
+            }
+            _ => return hands.line.fail(0, event.take(), error),
+        }
+    }
+}
+
+/// Calls the handler once. It is polled once without any preparation, and only where it then waits for something is the
+/// rest of the batch let go and the deadline watched.
+async fn attempt<A: Actor>(
+    actor: &A,
+    hands: &mut Hands,
+    outbox: &mut Outbox,
+    event: &Event,
+) -> Result<()> {
+    // The handler cannot change the actor, and what it pushed is forgotten: nothing broken is seen after a panic.
+    let mut future = pin!(caught(move || actor.handle(event, outbox))?);
+    if let Poll::Ready(outcome) =
+        poll_fn(|context| Poll::Ready(poll_caught(future.as_mut(), context))).await
+    {
+        return outcome;
+    }
+    hands.let_go().await;
+    let allowed = hands.line.head().policy.deadline;
+    let latest = Instant::now() + allowed;
+    // An error that tells of a late event must arrive.
+    let own = event
+        .deadline()
+        .filter(|own| *own < latest && event.error().is_none());
+    let rest = poll_fn(|context| poll_caught(future.as_mut(), context));
+    let outcome = timeout_at(own.unwrap_or(latest), rest).await;
+    hands.line.set_now(Moment::now());
+    outcome.unwrap_or_else(|_| Err(overdue(own.is_some(), allowed)))
+}
+
+#[cold]
+fn overdue(is_own: bool, allowed: Duration) -> Error {
+    if is_own {
+        Error::timeout("the event's deadline passed while it was handled")
+    } else {
+        Error::timeout(format!("the handler did not end within {allowed:?}"))
+    }
+}
+
+/// Polls a handler; a panic is an error.
+pub(crate) fn poll_caught<F: Future<Output = Result<()>>>(
+    future: Pin<&mut F>,
+    context: &mut Context<'_>,
+) -> Poll<Result<()>> {
+    caught(|| future.poll(context)).unwrap_or_else(|panic| Poll::Ready(Err(panic)))
+}
+
+/// How much a worker takes at a time, and when it lets other tasks run.
+///
+/// A worker takes as many events as it can handle in a moment: many where that is cheap, one by one where it is not, so
+/// that neither the queue's bound nor the other workers suffer.
+struct Pace {
+    limit: usize,
+    began: Moment,
+    /// How long the task has run without a pause, in nanoseconds.
+    unbroken: u64,
+}
+
+impl Pace {
+    const LARGEST: usize = 1024;
+    /// A batch shorter than this may be larger the next time.
+    const SHORT: u64 = 50_000;
+    /// A batch longer than this is smaller the next time, and a task that has run for so long lets others run.
+    const LONG: u64 = 200_000;
+
+    /// Waits for events; false when there will be no more.
+    async fn take(&mut self, hands: &mut Hands, seat: usize) -> bool {
+        let inbox = &hands.line.head().inbox;
+        match inbox.take(seat, &mut hands.batch, self.limit).await {
+            Taken::Closed => return false,
+            Taken::AtOnce => {}
+            Taken::Waited => {
+                self.unbroken = 0;
+                self.began = Moment::now();
+            }
+        }
+        hands.line.set_now(self.began);
+        hands.line.received(hands.batch.len());
+        true
+    }
+
+    /// Sends what the batch brought forth, and draws the lesson for the next one.
+    async fn end_batch(&mut self, hands: &mut Hands) {
+        let ended = Moment::now();
+        let busy = ended.nanoseconds_since(self.began);
+        hands.line.busy(busy);
+        hands.line.flush().await;
+        self.began = hands.line.now().max(ended);
+        self.limit = match std::mem::take(&mut hands.waited) {
+            true => 1,
+            false if busy < Self::SHORT => (self.limit * 2).min(Self::LARGEST),
+            false if busy > Self::LONG => (self.limit / 2).max(1),
+            false => self.limit,
+        };
+        self.unbroken += busy;
+        if self.unbroken > Self::LONG {
+            self.unbroken = 0;
+            tokio::task::yield_now().await;
+            self.began = Moment::now();
+        }
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            limit: 1,
+            began: Moment::now(),
+            unbroken: 0,
+        }
+    }
+}
