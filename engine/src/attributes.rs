@@ -131,10 +131,7 @@ impl Attributes {
     /// Makes attributes that show what `layer` holds.
     #[must_use]
     pub fn over(layer: Arc<dyn Layer>) -> Self {
-        Self(Some(Arc::new(Inner {
-            layer: Some(layer),
-            set: Vec::new(),
-        })))
+        Self(Some(Arc::new(Inner { layer: Some(layer), set: Vec::new() })))
     }
 
     /// Returns the value of the attribute `name`.
@@ -143,9 +140,7 @@ impl Attributes {
         let inner = self.0.as_ref()?;
         match inner.own(name) {
             Some(own) => own.clone(),
-            None => Some(Value::Text(
-                inner.layer.as_ref()?.text(name)?.into_owned().into(),
-            )),
+            None => Some(Value::Text(inner.layer.as_ref()?.text(name)?.into_owned().into())),
         }
     }
 
@@ -186,8 +181,7 @@ impl Attributes {
     /// Returns what was set by hand, in the order of setting, without the layer's.
     pub fn set_by_hand(&self) -> impl Iterator<Item = (&Text, &Value)> {
         let set = self.0.as_ref().map_or(&[][..], |inner| &inner.set);
-        set.iter()
-            .filter_map(|(name, value)| Some((name, value.as_ref()?)))
+        set.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)))
     }
 
     /// Shows every attribute to `visit`: what was set by hand first, then the layer's.
@@ -216,10 +210,7 @@ impl Attributes {
 
 impl Inner {
     fn own(&self, name: &str) -> Option<&Option<Value>> {
-        self.set
-            .iter()
-            .find(|(known, _)| known.as_str() == name)
-            .map(|(_, value)| value)
+        self.set.iter().find(|(known, _)| known.as_str() == name).map(|(_, value)| value)
     }
 }
 
@@ -256,10 +247,7 @@ mod tests {
         attributes.set("host", "elsewhere");
         assert_eq!(attributes.text("host").as_deref(), Some("elsewhere"));
         attributes.remove("host");
-        assert_eq!(
-            (attributes.text("host"), attributes.get("host")),
-            (None, None)
-        );
+        assert_eq!((attributes.text("host"), attributes.get("host")), (None, None));
         let mut seen = 0;
         attributes.each(|_, _| seen += 1);
         assert_eq!(seen, 0);
@@ -271,9 +259,6 @@ mod tests {
         first.set("a", 1_i64);
         let second = first.clone();
         first.set("a", 2_i64);
-        assert_eq!(
-            (first.integer("a"), second.integer("a")),
-            (Some(2), Some(1))
-        );
+        assert_eq!((first.integer("a"), second.integer("a")), (Some(2), Some(1)));
     }
 }

@@ -97,15 +97,11 @@ impl InHand {
     }
 
     pub(crate) fn event(&self) -> &Event {
-        self.0
-            .as_ref()
-            .expect("the event is in hand until it is taken out")
+        self.0.as_ref().expect("the event is in hand until it is taken out")
     }
 
     pub(crate) fn take(mut self) -> Event {
-        self.0
-            .take()
-            .expect("the event is in hand until it is taken out")
+        self.0.take().expect("the event is in hand until it is taken out")
     }
 }
 
@@ -141,9 +137,7 @@ mod tests {
         taken.take_from(&mut queue, 3);
         taken.pop();
         queue.put_before(&mut taken);
-        let left: Vec<_> = std::iter::from_fn(|| queue.pop())
-            .map(|event| event.payload().to_string())
-            .collect();
+        let left: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|event| event.payload().to_string()).collect();
         assert_eq!(left, ["1", "2", "3", "4"]);
     }
 }

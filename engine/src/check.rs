@@ -11,27 +11,14 @@ use crate::policy::Overflow;
 use crate::ports::Role;
 use crate::problem::{Problem, ProblemKind};
 
-pub(crate) fn all(
-    actors: &[PlannedActor],
-    edges: &[PlannedEdge],
-    settings: &Settings,
-    problems: &mut Vec<Problem>,
-) {
-    let mut check = Check {
-        actors,
-        edges,
-        problems,
-    };
+pub(crate) fn all(actors: &[PlannedActor], edges: &[PlannedEdge], settings: &Settings, problems: &mut Vec<Problem>) {
+    let mut check = Check { actors, edges, problems };
     check.names();
     check.policies();
     check.formats();
     check.twice();
     // A connection that could not be resolved is reported already; that something lacks one would say it twice.
-    if check
-        .problems
-        .iter()
-        .all(|problem| problem.kind != ProblemKind::UnknownPort)
-    {
+    if check.problems.iter().all(|problem| problem.kind != ProblemKind::UnknownPort) {
         check.unconnected();
     }
     if settings.demand_error_routes {
@@ -52,18 +39,13 @@ impl Check<'_> {
     }
 
     fn names(&mut self) {
-        let mut counts: Vec<_> = counted(self.actors.iter().map(|actor| actor.name.clone()))
-            .into_iter()
-            .collect();
+        let mut counts: Vec<_> = counted(self.actors.iter().map(|actor| actor.name.clone())).into_iter().collect();
         counts.sort();
         for (name, count) in counts {
             if name.is_empty() {
                 self.report(ProblemKind::Name, "an actor has an empty name".to_owned());
             } else if count > 1 {
-                self.report(
-                    ProblemKind::Name,
-                    format!("{count} actors have the name `{name}`; a name is for one"),
-                );
+                self.report(ProblemKind::Name, format!("{count} actors have the name `{name}`; a name is for one"));
             }
         }
     }
@@ -103,10 +85,7 @@ impl Check<'_> {
             };
             let from = &self.actors[from];
             let to = &self.actors[edge.to];
-            let (outbox, inbox) = (
-                &from.ports.outboxes[outbox],
-                &to.ports.inboxes[usize::from(edge.inbox)],
-            );
+            let (outbox, inbox) = (&from.ports.outboxes[outbox], &to.ports.inboxes[usize::from(edge.inbox)]);
             if !outbox.format.intersects(inbox.format) {
                 let message = format!(
                     "`{}` gives {} in `{}`, and `{}` takes {} in `{}`",
@@ -123,52 +102,27 @@ impl Check<'_> {
         let mut arriving: HashMap<_, usize> = HashMap::new();
         for edge in self.edges {
             if !seen.insert((edge.from, edge.outbox, edge.to, edge.inbox, edge.kind)) {
-                let message = format!(
-                    "{} is connected to {} twice",
-                    self.sender(edge),
-                    self.receiver(edge)
-                );
+                let message = format!("{} is connected to {} twice", self.sender(edge), self.receiver(edge));
                 self.report(ProblemKind::ConnectedTwice, message);
             }
-            *leaving
-                .entry((edge.from, edge.outbox, edge.kind))
-                .or_default() += 1;
+            *leaving.entry((edge.from, edge.outbox, edge.kind)).or_default() += 1;
             *arriving.entry((edge.to, edge.inbox)).or_default() += 1;
         }
         for (index, actor) in self.actors.iter().enumerate() {
-            for (number, port) in actor
-                .ports
-                .outboxes
-                .iter()
-                .enumerate()
-                .filter(|(_, port)| port.single)
-            {
-                let count = leaving
-                    .get(&(Some(index), Some(number), Kind::Data))
-                    .copied()
-                    .unwrap_or_default();
+            for (number, port) in actor.ports.outboxes.iter().enumerate().filter(|(_, port)| port.single) {
+                let count = leaving.get(&(Some(index), Some(number), Kind::Data)).copied().unwrap_or_default();
                 if count > 1 {
-                    let message = format!(
-                        "outbox `{}` of `{}` has {count} connections; it takes one",
-                        port.name, actor.name
-                    );
+                    let message =
+                        format!("outbox `{}` of `{}` has {count} connections; it takes one", port.name, actor.name);
                     self.report(ProblemKind::ConnectedTwice, message);
                 }
             }
-            for (number, port) in actor
-                .ports
-                .inboxes
-                .iter()
-                .enumerate()
-                .filter(|(_, port)| port.single)
-            {
+            for (number, port) in actor.ports.inboxes.iter().enumerate().filter(|(_, port)| port.single) {
                 let number = u16::try_from(number).unwrap_or(u16::MAX);
                 let count = arriving.get(&(index, number)).copied().unwrap_or_default();
                 if count > 1 {
-                    let message = format!(
-                        "inbox `{}` of `{}` has {count} connections; it takes one",
-                        port.name, actor.name
-                    );
+                    let message =
+                        format!("inbox `{}` of `{}` has {count} connections; it takes one", port.name, actor.name);
                     self.report(ProblemKind::ConnectedTwice, message);
                 }
             }
@@ -188,22 +142,15 @@ impl Check<'_> {
         for (index, actor) in self.actors.iter().enumerate() {
             let name = &actor.name;
             if !touched.contains(&index) {
-                self.report(
-                    ProblemKind::NotConnected,
-                    format!("`{name}` is connected to nothing"),
-                );
+                self.report(ProblemKind::NotConnected, format!("`{name}` is connected to nothing"));
                 continue;
             }
             if !actor.ports.emits() && !reached.contains(&index) {
-                self.report(
-                    ProblemKind::NotConnected,
-                    format!("nothing is connected to an inbox of `{name}`"),
-                );
+                self.report(ProblemKind::NotConnected, format!("nothing is connected to an inbox of `{name}`"));
             }
             for (number, port) in actor.ports.outboxes.iter().enumerate() {
                 if !port.optional && !left.contains(&(index, number)) {
-                    let message =
-                        format!("outbox `{}` of `{name}` is connected to nothing", port.name);
+                    let message = format!("outbox `{}` of `{name}` is connected to nothing", port.name);
                     self.report(ProblemKind::NotConnected, message);
                 }
             }
@@ -211,18 +158,11 @@ impl Check<'_> {
     }
 
     fn error_routes(&mut self) {
-        let having: HashSet<_> = self
-            .edges
-            .iter()
-            .filter(|edge| edge.kind == Kind::Error)
-            .filter_map(|edge| edge.from)
-            .collect();
+        let having: HashSet<_> =
+            self.edges.iter().filter(|edge| edge.kind == Kind::Error).filter_map(|edge| edge.from).collect();
         for (index, actor) in self.actors.iter().enumerate() {
             if !having.contains(&index) {
-                let message = format!(
-                    "`{}` has no error route, and this flow demands one of every actor",
-                    actor.name
-                );
+                let message = format!("`{}` has no error route, and this flow demands one of every actor", actor.name);
                 self.report(ProblemKind::NoErrorRoute, message);
             }
         }
@@ -236,9 +176,7 @@ impl Check<'_> {
             .iter()
             .filter(|edge| {
                 let pushes = edge.kind == Kind::Error
-                    || edge
-                        .from
-                        .is_some_and(|from| self.actors[from].ports.role != Role::Endpoint);
+                    || edge.from.is_some_and(|from| self.actors[from].ports.role != Role::Endpoint);
                 pushes && self.actors[edge.to].policy.overflow == Overflow::Wait
             })
             .collect();
@@ -253,10 +191,7 @@ impl Check<'_> {
             let within: HashSet<_> = component.iter().map(|node| node.index()).collect();
             let first = within.iter().copied().min().unwrap_or_default();
             if let Some(ring) = shortest_ring(first, &next, &within) {
-                let names: Vec<_> = ring
-                    .iter()
-                    .map(|&index| format!("`{}`", self.actors[index].name))
-                    .collect();
+                let names: Vec<_> = ring.iter().map(|&index| format!("`{}`", self.actors[index].name)).collect();
                 let message = format!(
                     "{} is a ring in which every inbox waits, so full queues could bring it to a stand; give one of them a policy that sheds or drops",
                     names.join(" -> ")
@@ -270,10 +205,7 @@ impl Check<'_> {
         match (edge.from, edge.outbox) {
             (Some(from), Some(outbox)) => {
                 let actor = &self.actors[from];
-                format!(
-                    "outbox `{}` of `{}`",
-                    actor.ports.outboxes[outbox].name, actor.name
-                )
+                format!("outbox `{}` of `{}`", actor.ports.outboxes[outbox].name, actor.name)
             }
             (Some(from), None) => format!("the error route of `{}`", self.actors[from].name),
             (None, _) => "the log".to_owned(),
@@ -282,11 +214,7 @@ impl Check<'_> {
 
     fn receiver(&self, edge: &PlannedEdge) -> String {
         let actor = &self.actors[edge.to];
-        format!(
-            "inbox `{}` of `{}`",
-            actor.ports.inboxes[usize::from(edge.inbox)].name,
-            actor.name
-        )
+        format!("inbox `{}` of `{}`", actor.ports.inboxes[usize::from(edge.inbox)].name, actor.name)
     }
 }
 

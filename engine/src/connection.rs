@@ -13,10 +13,7 @@ impl ActorRef {
     /// Names one of the actor's inboxes or outboxes.
     #[must_use]
     pub fn port(self, name: impl Into<Text>) -> PortRef {
-        PortRef {
-            actor: self,
-            name: Some(name.into()),
-        }
+        PortRef { actor: self, name: Some(name.into()) }
     }
 }
 

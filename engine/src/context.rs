@@ -45,7 +45,9 @@ impl Context {
     /// [`Ports::endpoint`](crate::Ports::endpoint) and [`Ports::emitting`](crate::Ports::emitting).
     pub fn emitter(&self) -> Result<Emitter> {
         self.emitter.clone().ok_or_else(|| {
-            Error::internal("the actor's ports do not say that it emits: expected `Ports::source`, `endpoint` or `emitting`")
+            Error::internal(
+                "the actor's ports do not say that it emits: expected `Ports::source`, `endpoint` or `emitting`",
+            )
         })
     }
 
@@ -64,11 +66,7 @@ impl Context {
         M: FnMut() -> F + Send + 'static,
         F: Future<Output = Result<()>> + Send + 'static,
     {
-        let (station, progress, log) = (
-            self.station.clone(),
-            self.progress.clone(),
-            self.log.clone(),
-        );
+        let (station, progress, log) = (self.station.clone(), self.progress.clone(), self.log.clone());
         self.tasks.spawn(async move {
             let abort = progress.abort.clone();
             let kept_running = async {
@@ -84,21 +82,12 @@ impl Context {
                         // It was told that the flow stops, and stopped.
                         return;
                     }
-                    log.record(
-                        Level::Warn,
-                        Some(&station.name),
-                        format_args!("task `{name}` failed: {error}"),
-                    );
+                    log.record(Level::Warn, Some(&station.name), format_args!("task `{name}` failed: {error}"));
                     if began.elapsed() > RECOVERED {
                         waits = retry.waits();
                     }
                     let wait = waits.next().unwrap_or(retry.longest_wait);
-                    if progress
-                        .stop
-                        .run_until_cancelled(tokio::time::sleep(wait))
-                        .await
-                        .is_none()
-                    {
+                    if progress.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                         return;
                     }
                     add(&station.counters.restarts, 1);

@@ -64,11 +64,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            fusion: true,
-            demand_error_routes: false,
-            start_deadline: Duration::from_secs(30),
-        }
+        Self { fusion: true, demand_error_routes: false, start_deadline: Duration::from_secs(30) }
     }
 }
 
@@ -99,30 +95,13 @@ impl Director {
     }
 
     /// Registers an actor, with a policy.
-    pub fn register_with<A: IntoNode<M>, M>(
-        &mut self,
-        name: impl Into<String>,
-        actor: A,
-        policy: Policy,
-    ) -> ActorRef {
+    pub fn register_with<A: IntoNode<M>, M>(&mut self, name: impl Into<String>, actor: A, policy: Policy) -> ActorRef {
         self.register_node(name, Box::new(actor.into_node()), policy)
     }
 
-    pub(crate) fn register_node(
-        &mut self,
-        name: impl Into<String>,
-        node: Box<dyn Node>,
-        policy: Policy,
-    ) -> ActorRef {
-        self.registered.push(Registered {
-            name: name.into(),
-            node,
-            policy,
-        });
-        ActorRef {
-            director: self.identity,
-            index: self.registered.len() - 1,
-        }
+    pub(crate) fn register_node(&mut self, name: impl Into<String>, node: Box<dyn Node>, policy: Policy) -> ActorRef {
+        self.registered.push(Registered { name: name.into(), node, policy });
+        ActorRef { director: self.identity, index: self.registered.len() - 1 }
     }
 
     /// Connects an outbox to an inbox, or to several: each gets a copy of every event. Several connections may lead to
@@ -146,11 +125,7 @@ impl Director {
     /// is dropped and counted.
     pub fn connect_log(&mut self, to: impl Into<PortRef>) {
         let to = to.into();
-        self.connections.push(Connection {
-            from: to.actor.into(),
-            to,
-            kind: Kind::Log,
-        });
+        self.connections.push(Connection { from: to.actor.into(), to, kind: Kind::Log });
     }
 
     /// Checks the graph and makes a flow of it.
@@ -166,21 +141,13 @@ impl Director {
             &self.default_error,
             &self.settings,
         )?;
-        let nodes = self
-            .registered
-            .into_iter()
-            .map(|registered| registered.node)
-            .collect();
+        let nodes = self.registered.into_iter().map(|registered| registered.node).collect();
         Ok(Flow::new(plan, nodes, self.settings))
     }
 
     fn add(&mut self, from: PortRef, to: impl IntoTargets, kind: Kind) {
         let targets = to.into_targets().into_iter();
-        self.connections.extend(targets.map(|to| Connection {
-            from: from.clone(),
-            to,
-            kind,
-        }));
+        self.connections.extend(targets.map(|to| Connection { from: from.clone(), to, kind }));
     }
 }
 

@@ -44,13 +44,7 @@ impl Emitter {
         progress: Arc<Progress>,
         log: Arc<Log>,
     ) -> Self {
-        Self(Arc::new(Inner {
-            station,
-            outboxes,
-            errors,
-            progress,
-            log,
-        }))
+        Self(Arc::new(Inner { station, outboxes, errors, progress, log }))
     }
 
     /// Sends an event from the default outbox, and waits where a receiver whose policy says so has no room.
@@ -98,9 +92,7 @@ impl Emitter {
             let mut entered = self.0.account(count * routes.len());
             if let Some((last, others)) = routes.split_last() {
                 for route in others {
-                    self.0
-                        .send_batch(route, &mut chunk.copied(), &mut entered)
-                        .await;
+                    self.0.send_batch(route, &mut chunk.copied(), &mut entered).await;
                 }
                 self.0.send_batch(last, &mut chunk, &mut entered).await;
             }
@@ -163,10 +155,7 @@ impl Emitter {
     fn routes(&self, index: usize) -> Result<&[Route]> {
         match self.0.outboxes.get(index) {
             Some(routes) => Ok(routes),
-            None => Err(Error::internal(format!(
-                "`{}` has no outbox number {index}",
-                self.0.station.name
-            ))),
+            None => Err(Error::internal(format!("`{}` has no outbox number {index}", self.0.station.name))),
         }
     }
 }
@@ -199,10 +188,7 @@ impl Permit {
     fn routes(&self, index: usize) -> Result<&[Route]> {
         match self.0.outboxes.get(index) {
             Some(routes) => Ok(routes),
-            None => Err(Error::internal(format!(
-                "`{}` has no outbox number {index}",
-                self.0.station.name
-            ))),
+            None => Err(Error::internal(format!("`{}` has no outbox number {index}", self.0.station.name))),
         }
     }
 }
@@ -216,18 +202,13 @@ impl Drop for Permit {
 impl Inner {
     /// Counts copies in flight, unless the flow is stopping.
     fn enter(&self, copies: usize, event: &Event) -> Result<()> {
-        self.progress
-            .enter(copies)
-            .inspect_err(|error| event.fail_receipt(error))
+        self.progress.enter(copies).inspect_err(|error| event.fail_receipt(error))
     }
 
     /// Takes on the accounts of copies that are counted in flight.
     fn account(&self, copies: usize) -> Entered<'_> {
         add(&self.station.counters.sent, copies as u64);
-        Entered {
-            inner: self,
-            left: copies,
-        }
+        Entered { inner: self, left: copies }
     }
 
     /// Puts one event into an inbox that has room for it.
@@ -253,10 +234,7 @@ impl Inner {
     async fn send_one(&self, route: &Route, event: Event, entered: &mut Entered<'_>) {
         match self.put(route, event) {
             Ok(()) => entered.arrived(1),
-            Err(event) => {
-                self.send_batch(route, &mut Batch::from(event), entered)
-                    .await
-            }
+            Err(event) => self.send_batch(route, &mut Batch::from(event), entered).await,
         }
     }
 
@@ -267,10 +245,7 @@ impl Inner {
         if sent == Sent::Full && route.to.policy.overflow == Overflow::Wait {
             let began = Moment::now();
             sent = route.to.inbox.send(batch).await;
-            add(
-                &self.station.counters.waiting,
-                Moment::now().nanoseconds_since(began),
-            );
+            add(&self.station.counters.waiting, Moment::now().nanoseconds_since(began));
         }
         let arrived = count - batch.len();
         add(&route.total, arrived as u64);
@@ -338,15 +313,11 @@ impl Inner {
         // Counted before anybody can see it.
         add(&self.station.counters.sent, routes.len() as u64);
         if let [route] = routes {
-            return self
-                .put(route, event)
-                .map_err(|event| self.refuse(route, 1, &event));
+            return self.put(route, event).map_err(|event| self.refuse(route, 1, &event));
         }
         for (number, route) in routes.iter().enumerate() {
             if !route.to.inbox.reserve() {
-                routes[..number]
-                    .iter()
-                    .for_each(|route| route.to.inbox.release());
+                routes[..number].iter().for_each(|route| route.to.inbox.release());
                 return Err(self.refuse(route, routes.len(), &event));
             }
         }
@@ -363,10 +334,7 @@ impl Inner {
 
     #[cold]
     fn refuse(&self, route: &Route, copies: usize, event: &Event) -> Error {
-        self.station
-            .counters
-            .sent
-            .fetch_sub(copies as u64, Ordering::Release);
+        self.station.counters.sent.fetch_sub(copies as u64, Ordering::Release);
         self.progress.change(-signed(copies));
         let error = route.to.overloaded();
         event.fail_receipt(&error);
@@ -398,18 +366,12 @@ impl Drop for Entered<'_> {
 
 impl fmt::Debug for Emitter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_tuple("Emitter")
-            .field(&self.0.station.name)
-            .finish()
+        formatter.debug_tuple("Emitter").field(&self.0.station.name).finish()
     }
 }
 
 impl fmt::Debug for Permit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_tuple("Permit")
-            .field(&self.0.station.name)
-            .finish()
+        formatter.debug_tuple("Permit").field(&self.0.station.name).finish()
     }
 }

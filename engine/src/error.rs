@@ -78,10 +78,7 @@ impl Kind {
     /// Says whether the same event may succeed when it is tried again a little later.
     #[must_use]
     pub fn is_transient(self) -> bool {
-        matches!(
-            self,
-            Self::Timeout | Self::RateExceeded | Self::Overloaded | Self::Unavailable
-        )
+        matches!(self, Self::Timeout | Self::RateExceeded | Self::Overloaded | Self::Unavailable)
     }
 }
 
@@ -157,13 +154,7 @@ impl Error {
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
         let message = message.into();
-        Self(Arc::new(Inner {
-            kind,
-            message,
-            source: None,
-            actor: None,
-            retry_after: None,
-        }))
+        Self(Arc::new(Inner { kind, message, source: None, actor: None, retry_after: None }))
     }
 
     /// Attaches what caused this error; it shows in [`StdError::source`].
@@ -242,10 +233,7 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0
-            .source
-            .as_ref()
-            .map(|source| source.as_ref() as &(dyn StdError + 'static))
+        self.0.source.as_ref().map(|source| source.as_ref() as &(dyn StdError + 'static))
     }
 }
 
@@ -256,19 +244,14 @@ mod tests {
     #[test]
     fn an_error_shows_its_message_and_its_causes() {
         let error = Error::malformed("the body is not JSON").caused_by("expected `}` at line 1");
-        assert_eq!(
-            error.to_string(),
-            "the body is not JSON: expected `}` at line 1"
-        );
+        assert_eq!(error.to_string(), "the body is not JSON: expected `}` at line 1");
         assert_eq!(error.kind(), Kind::Malformed);
         assert_eq!(error.message(), "the body is not JSON");
     }
 
     #[test]
     fn the_first_actor_that_is_named_stays() {
-        let error = Error::internal("boom")
-            .at(&"first".into())
-            .at(&"second".into());
+        let error = Error::internal("boom").at(&"first".into()).at(&"second".into());
         assert_eq!(error.actor(), Some("first"));
     }
 
@@ -276,9 +259,6 @@ mod tests {
     fn a_clone_is_not_changed_by_what_is_added_later() {
         let plain = Error::overloaded("full");
         let with_wait = plain.clone().retry_after(Duration::from_secs(2));
-        assert_eq!(
-            (plain.wait(), with_wait.wait()),
-            (None, Some(Duration::from_secs(2)))
-        );
+        assert_eq!((plain.wait(), with_wait.wait()), (None, Some(Duration::from_secs(2))));
     }
 }

@@ -58,10 +58,7 @@ impl Event {
     /// Makes an event with an id that another process gave it.
     #[must_use]
     pub fn with_id(id: EventId, payload: impl Into<Payload>) -> Self {
-        Self {
-            id,
-            ..Self::new(payload)
-        }
+        Self { id, ..Self::new(payload) }
     }
 
     /// Derives the same event with another payload: id, attributes, deadline and receipt stay.
@@ -81,11 +78,7 @@ impl Event {
     #[must_use]
     pub fn branch(&self, payload: impl Into<Payload>) -> Self {
         let correlation = Text::from(self.correlation_id().into_owned());
-        Self {
-            id: EventId::unique(),
-            ..self.derive(payload)
-        }
-        .with_correlation_id(correlation)
+        Self { id: EventId::unique(), ..self.derive(payload) }.with_correlation_id(correlation)
     }
 
     /// Returns the identity of the event, which never changes.
@@ -97,11 +90,7 @@ impl Event {
     /// Returns what ties events of one request together, across flows and processes: the id unless another was set.
     #[must_use]
     pub fn correlation_id(&self) -> Cow<'_, str> {
-        match self
-            .rare
-            .as_ref()
-            .and_then(|rare| rare.correlation.as_ref())
-        {
+        match self.rare.as_ref().and_then(|rare| rare.correlation.as_ref()) {
             Some(correlation) => Cow::Borrowed(correlation),
             None => Cow::Owned(self.id.to_string()),
         }
@@ -323,9 +312,7 @@ mod tests {
 
     #[test]
     fn an_error_can_be_attached_and_taken_away() {
-        let event = Event::new(())
-            .with_correlation_id("order-7")
-            .with_error(Error::gone("gone"));
+        let event = Event::new(()).with_correlation_id("order-7").with_error(Error::gone("gone"));
         assert_eq!(event.error().map(Error::message), Some("gone"));
         let mended = event.without_error();
         assert!(mended.error().is_none());
@@ -336,10 +323,7 @@ mod tests {
     async fn a_joined_event_carries_the_receipts_of_its_parts() {
         let (first, first_settled) = Receipt::awaited();
         let (second, second_settled) = Receipt::awaited();
-        let parts = [
-            Event::new(1.to_string()).with_receipt(first),
-            Event::new("2").with_receipt(second),
-        ];
+        let parts = [Event::new(1.to_string()).with_receipt(first), Event::new("2").with_receipt(second)];
         let joined = Event::new("1 and 2").with_receipts_of(&parts);
         drop(parts);
         joined.fail_receipt(&Error::internal("boom"));

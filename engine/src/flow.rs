@@ -44,13 +44,7 @@ impl Flow {
         let stations: Vec<_> = plan
             .actors
             .iter()
-            .map(|actor| {
-                Arc::new(Station::new(
-                    actor.name.clone(),
-                    actor.ports.clone(),
-                    actor.policy.clone(),
-                ))
-            })
+            .map(|actor| Arc::new(Station::new(actor.name.clone(), actor.ports.clone(), actor.policy.clone())))
             .collect();
         let log_ports = Arc::new(Ports::source(crate::format::Format::TEXT));
         let log_station = Arc::new(Station::new("log".into(), log_ports, Policy::default()));
@@ -59,20 +53,10 @@ impl Flow {
             graph: plan.graph(),
             stations,
             log_station,
-            sent: plan
-                .edges
-                .iter()
-                .map(|_| Arc::new(AtomicU64::new(0)))
-                .collect(),
+            sent: plan.edges.iter().map(|_| Arc::new(AtomicU64::new(0))).collect(),
             progress: Arc::new(Progress::default()),
         }));
-        Self {
-            plan,
-            nodes,
-            settings,
-            monitor,
-            log,
-        }
+        Self { plan, nodes, settings, monitor, log }
     }
 
     /// Returns the flow's graph.
@@ -91,11 +75,7 @@ impl Flow {
     ///
     /// # Errors
     /// As [`Flow::start`] and [`Running::stop`].
-    pub async fn run_until<T>(
-        self,
-        signal: impl Future<Output = T>,
-        deadline: Duration,
-    ) -> Result<Ledger> {
+    pub async fn run_until<T>(self, signal: impl Future<Output = T>, deadline: Duration) -> Result<Ledger> {
         let running = self.start().await?;
         signal.await;
         running.stop(deadline).await
@@ -123,9 +103,7 @@ impl Flow {
             let deadline = self.settings.start_deadline;
             let outcome = match timeout(deadline, self.nodes[index].start(context)).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(Error::timeout(format!(
-                    "it did not start within {deadline:?}"
-                ))),
+                Err(_) => Err(Error::timeout(format!("it did not start within {deadline:?}"))),
             };
             if let Err(error) = outcome {
                 parts.progress.abort.cancel();
@@ -148,46 +126,20 @@ impl Flow {
             }
         }
         parts.progress.running.cancel();
-        self.log.record(
-            Level::Info,
-            None,
-            format_args!("the flow runs with {} actors", self.nodes.len()),
-        );
+        self.log.record(Level::Info, None, format_args!("the flow runs with {} actors", self.nodes.len()));
         let stop_order = order.into_iter().rev().collect();
-        let life = Life {
-            monitor: self.monitor,
-            workers,
-        };
-        Ok(Running {
-            nodes: self.nodes,
-            stop_order,
-            tasks,
-            log: self.log,
-            life,
-        })
+        let life = Life { monitor: self.monitor, workers };
+        Ok(Running { nodes: self.nodes, stop_order, tasks, log: self.log, life })
     }
 
     fn connect_log(&self) {
-        let log_edges = self
-            .plan
-            .edges
-            .iter()
-            .enumerate()
-            .filter(|(_, edge)| edge.kind == Kind::Log);
-        let routes: Vec<_> = log_edges
-            .map(|(number, edge)| self.route(number, edge))
-            .collect();
+        let log_edges = self.plan.edges.iter().enumerate().filter(|(_, edge)| edge.kind == Kind::Log);
+        let routes: Vec<_> = log_edges.map(|(number, edge)| self.route(number, edge)).collect();
         if let Some(first) = routes.first() {
             let taker = first.to.name.clone();
             let parts = &self.monitor.0;
             let station = parts.log_station.clone();
-            let emitter = Emitter::new(
-                station,
-                vec![routes],
-                Vec::new(),
-                parts.progress.clone(),
-                self.log.clone(),
-            );
+            let emitter = Emitter::new(station, vec![routes], Vec::new(), parts.progress.clone(), self.log.clone());
             self.log.connect(emitter, taker);
         }
     }
@@ -205,32 +157,19 @@ impl Flow {
                 None => errors.push(self.route(number, edge)),
             }
         }
-        Emitter::new(
-            station,
-            outboxes,
-            errors,
-            parts.progress.clone(),
-            self.log.clone(),
-        )
+        Emitter::new(station, outboxes, errors, parts.progress.clone(), self.log.clone())
     }
 
     fn route(&self, number: usize, edge: &PlannedEdge) -> Route {
         let parts = &self.monitor.0;
-        Route {
-            to: parts.stations[edge.to].clone(),
-            inbox: edge.inbox,
-            total: parts.sent[number].clone(),
-        }
+        Route { to: parts.stations[edge.to].clone(), inbox: edge.inbox, total: parts.sent[number].clone() }
     }
 
     /// Makes one task's part of the flow.
     fn line(&self, head: usize) -> Line {
         let parts = &self.monitor.0;
         let mut line = Line::new(parts.progress.clone(), self.log.clone());
-        let mut growing = vec![(
-            line.add_member(parts.stations[head].clone(), self.nodes[head].light()),
-            head,
-        )];
+        let mut growing = vec![(line.add_member(parts.stations[head].clone(), self.nodes[head].light()), head)];
         while let Some((member, actor)) = growing.pop() {
             for &number in &self.plan.leaving[actor] {
                 let edge = &self.plan.edges[number];
@@ -249,6 +188,7 @@ impl Flow {
                 }
             }
         }
+        line.straighten();
         line
     }
 }
@@ -308,11 +248,7 @@ impl Running {
         let limit = Instant::now() + deadline;
         let progress = self.life.monitor.0.progress.clone();
         progress.begin_stop();
-        self.log.record(
-            Level::Info,
-            None,
-            format_args!("the flow stops: sources take in no more"),
-        );
+        self.log.record(Level::Info, None, format_args!("the flow stops: sources take in no more"));
         self.tasks.close();
         if timeout_at(limit, self.drained()).await.is_err() {
             return Err(self.abandon(deadline).await);
@@ -344,15 +280,9 @@ impl Running {
         let ledger = self.ledger();
         if ledger.in_flight != 0 || progress.outstanding() != 0 {
             let outstanding = progress.outstanding();
-            return Err(Error::internal(format!(
-                "the ledger does not balance: {ledger}, {outstanding} outstanding"
-            )));
+            return Err(Error::internal(format!("the ledger does not balance: {ledger}, {outstanding} outstanding")));
         }
-        self.log.record(
-            Level::Info,
-            None,
-            format_args!("the flow has stopped: {ledger}"),
-        );
+        self.log.record(Level::Info, None, format_args!("the flow has stopped: {ledger}"));
         Ok(ledger)
     }
 
@@ -389,41 +319,31 @@ impl Running {
         match (outstanding, self.tasks.len()) {
             (0, tasks) => format!("{tasks} tasks of actors have not ended"),
             (_, 0) => format!("{outstanding} in flight ({holders})"),
-            (_, tasks) => format!(
-                "{outstanding} in flight ({holders}), {tasks} tasks of actors have not ended"
-            ),
+            (_, tasks) => format!("{outstanding} in flight ({holders}), {tasks} tasks of actors have not ended"),
         }
     }
 
     /// Aborts everything, and returns the error that names what was abandoned.
     async fn abandon(&mut self, deadline: Duration) -> Error {
         let waits_for = self.waits_for();
-        let message =
-            format!("the flow was not drained within {deadline:?} and was aborted: {waits_for}");
+        let message = format!("the flow was not drained within {deadline:?} and was aborted: {waits_for}");
         self.life.monitor.0.progress.abort.cancel();
         self.life.workers.abort_all();
         while self.life.workers.join_next().await.is_some() {}
         self.tasks.wait().await;
-        self.log
-            .record(Level::Error, None, format_args!("{message}"));
+        self.log.record(Level::Error, None, format_args!("{message}"));
         Error::timeout(message)
     }
 }
 
 impl fmt::Debug for Flow {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Flow")
-            .field("name", &self.plan.name)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Flow").field("name", &self.plan.name).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Running {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Running")
-            .field("ledger", &self.ledger())
-            .finish_non_exhaustive()
+        formatter.debug_struct("Running").field("ledger", &self.ledger()).finish_non_exhaustive()
     }
 }

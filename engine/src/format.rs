@@ -52,11 +52,8 @@ impl fmt::Display for Format {
         if *self == Self::ANY {
             return formatter.write_str("any");
         }
-        let names: Vec<_> = NAMES
-            .iter()
-            .filter(|(format, _)| self.intersects(*format))
-            .map(|(_, name)| *name)
-            .collect();
+        let names: Vec<_> =
+            NAMES.iter().filter(|(format, _)| self.intersects(*format)).map(|(_, name)| *name).collect();
         formatter.write_str(&names.join(" or "))
     }
 }

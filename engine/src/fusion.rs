@@ -24,10 +24,7 @@ pub(crate) struct Fusion {
 impl Fusion {
     /// Every actor has a task, and every connection a queue.
     pub(crate) fn none(actors: &[PlannedActor], edges: &[PlannedEdge]) -> Self {
-        Self {
-            within: vec![None; actors.len()],
-            by_call: vec![false; edges.len()],
-        }
+        Self { within: vec![None; actors.len()], by_call: vec![false; edges.len()] }
     }
 
     pub(crate) fn of(actors: &[PlannedActor], edges: &[PlannedEdge]) -> Self {
@@ -40,17 +37,13 @@ impl Fusion {
             let actor: &PlannedActor = &actors[index];
             actor.is_light && actor.policy.overflow == Overflow::Wait
         };
-        let in_any_order = |index: usize| {
-            actors[index].ports.concurrent || actors[index].policy.workers.count() > 1
-        };
+        let in_any_order = |index: usize| actors[index].ports.concurrent || actors[index].policy.workers.count() > 1;
         // The producer of each actor that keeps order and has one producer whose handler alone feeds it, from one task.
         let producer: Vec<Option<usize>> = (0..actors.len())
             .map(|index| match arriving[index].as_slice() {
-                [only] if can(index) && !in_any_order(index) && edges[*only].kind != Kind::Log => {
-                    edges[*only].from.filter(|&from| {
-                        !actors[from].ports.emits() && !in_any_order(from) && from != index
-                    })
-                }
+                [only] if can(index) && !in_any_order(index) && edges[*only].kind != Kind::Log => edges[*only]
+                    .from
+                    .filter(|&from| !actors[from].ports.emits() && !in_any_order(from) && from != index),
                 _ => None,
             })
             .collect();
@@ -66,10 +59,7 @@ impl Fusion {
             let ends = edges.iter().all(|edge| edge.from != Some(index))
                 || actors[index].ports.role == crate::ports::Role::Endpoint;
             if can(index) && in_any_order(index) && ends {
-                for &number in arriving
-                    .iter()
-                    .filter(|&&number| edges[number].kind != Kind::Log)
-                {
+                for &number in arriving.iter().filter(|&&number| edges[number].kind != Kind::Log) {
                     fusion.by_call[number] = true;
                 }
             }
@@ -101,23 +91,13 @@ fn heads(producer: &[Option<usize>]) -> Vec<Option<usize>> {
             if places[index].is_some() {
                 continue;
             }
-            let above = producer[index]
-                .and_then(|up| places[up])
-                .filter(|above| above.depth < DEPTH);
+            let above = producer[index].and_then(|up| places[up]).filter(|above| above.depth < DEPTH);
             places[index] = Some(match above {
-                Some(Place { head, depth }) => Place {
-                    head,
-                    depth: depth + 1,
-                },
-                None => Place {
-                    head: index,
-                    depth: 0,
-                },
+                Some(Place { head, depth }) => Place { head, depth: depth + 1 },
+                None => Place { head: index, depth: 0 },
             });
         }
     }
-    let head = |(index, place): (usize, Option<Place>)| {
-        place.map(|place| place.head).filter(|&head| head != index)
-    };
+    let head = |(index, place): (usize, Option<Place>)| place.map(|place| place.head).filter(|&head| head != index);
     places.into_iter().enumerate().map(head).collect()
 }

@@ -56,17 +56,9 @@ impl Graph {
     /// Draws the graph in the DOT language of Graphviz.
     #[must_use]
     pub fn to_dot(&self) -> String {
-        let mut dot = format!(
-            "digraph {} {{\n  rankdir=LR;\n  node [shape=box];\n",
-            quoted(&self.name)
-        );
+        let mut dot = format!("digraph {} {{\n  rankdir=LR;\n  node [shape=box];\n", quoted(&self.name));
         for actor in &self.actors {
-            let _ = writeln!(
-                dot,
-                "  {} [shape={}];",
-                quoted(&actor.name),
-                dot_shape(actor.role)
-            );
+            let _ = writeln!(dot, "  {} [shape={}];", quoted(&actor.name), dot_shape(actor.role));
         }
         for edge in &self.connections {
             let (from, to) = (self.sender(edge), &self.actors[edge.to].name);
@@ -76,12 +68,7 @@ impl Graph {
                 Kind::Log => "style=dotted, ",
             };
             let label = quoted(&edge.label());
-            let _ = writeln!(
-                dot,
-                "  {} -> {} [{style}label={label}];",
-                quoted(from),
-                quoted(to)
-            );
+            let _ = writeln!(dot, "  {} -> {} [{style}label={label}];", quoted(from), quoted(to));
         }
         dot.push_str("}\n");
         dot
@@ -103,28 +90,17 @@ impl Graph {
             let _ = writeln!(text, "  log([\"{}\"])", escaped(self.log_name()));
         }
         for edge in &self.connections {
-            let from = edge
-                .from
-                .map_or("log".to_owned(), |from| format!("a{from}"));
-            let arrow = if edge.kind == Kind::Data {
-                "-->"
-            } else {
-                "-.->"
-            };
+            let from = edge.from.map_or("log".to_owned(), |from| format!("a{from}"));
+            let arrow = if edge.kind == Kind::Data { "-->" } else { "-.->" };
             let label = edge.label();
-            let label = if label.is_empty() {
-                label
-            } else {
-                format!("|\"{}\"|", escaped(&label))
-            };
+            let label = if label.is_empty() { label } else { format!("|\"{}\"|", escaped(&label)) };
             let _ = writeln!(text, "  {from} {arrow}{label} a{}", edge.to);
         }
         text
     }
 
     pub(crate) fn sender(&self, edge: &Edge) -> &str {
-        edge.from
-            .map_or(self.log_name(), |from| &self.actors[from].name)
+        edge.from.map_or(self.log_name(), |from| &self.actors[from].name)
     }
 
     fn log_name(&self) -> &str {

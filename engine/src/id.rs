@@ -56,14 +56,8 @@ impl EventId {
     /// Makes the id that another process wrote as a number.
     #[must_use]
     pub fn from_u128(number: u128) -> Self {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the lower half is what is wanted"
-        )]
-        Self {
-            process: (number >> 64) as u64,
-            count: number as u64,
-        }
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+        Self { process: (number >> 64) as u64, count: number as u64 }
     }
 }
 
@@ -100,14 +94,9 @@ mod tests {
     #[test]
     fn ids_of_several_threads_never_meet() {
         let threads: Vec<_> = (0..4)
-            .map(|_| {
-                std::thread::spawn(|| (0..100_000).map(|_| EventId::unique()).collect::<Vec<_>>())
-            })
+            .map(|_| std::thread::spawn(|| (0..100_000).map(|_| EventId::unique()).collect::<Vec<_>>()))
             .collect();
-        let ids: HashSet<_> = threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap())
-            .collect();
+        let ids: HashSet<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         assert_eq!(ids.len(), 400_000);
     }
 
@@ -115,12 +104,7 @@ mod tests {
     fn an_id_reads_back_from_its_digits() {
         let id = EventId::unique();
         assert_eq!(id.to_string().parse::<EventId>().unwrap(), id);
-        for wrong in [
-            "",
-            "12",
-            "+2345678901234567890123456789012",
-            "g2345678901234567890123456789012",
-        ] {
+        for wrong in ["", "12", "+2345678901234567890123456789012", "g2345678901234567890123456789012"] {
             assert!(wrong.parse::<EventId>().is_err(), "{wrong}");
         }
     }

@@ -59,18 +59,8 @@ pub(crate) enum Sent {
 impl Inbox {
     pub(crate) fn new(capacity: usize, workers: usize) -> Self {
         let idle = vec![None; workers];
-        let state = State {
-            queue: Batch::default(),
-            reserved: 0,
-            idle,
-            waiting: 0,
-            closed: false,
-        };
-        Self {
-            capacity: capacity.max(1),
-            state: Mutex::new(state),
-            room: Notify::new(),
-        }
+        let state = State { queue: Batch::default(), reserved: 0, idle, waiting: 0, closed: false };
+        Self { capacity: capacity.max(1), state: Mutex::new(state), room: Notify::new() }
     }
 
     pub(crate) fn depth(&self) -> usize {
@@ -166,24 +156,14 @@ impl Inbox {
         let mut waited = false;
         poll_fn(|context| {
             let poll = self.poll_take(worker, batch, limit, context);
-            let taken = if std::mem::replace(&mut waited, true) {
-                Taken::Waited
-            } else {
-                Taken::AtOnce
-            };
+            let taken = if std::mem::replace(&mut waited, true) { Taken::Waited } else { Taken::AtOnce };
             poll.map(|open| if open { taken } else { Taken::Closed })
         })
         .await
     }
 
     /// Ready with false when the inbox is closed and empty.
-    fn poll_take(
-        &self,
-        worker: usize,
-        batch: &mut Batch,
-        limit: usize,
-        context: &mut Context<'_>,
-    ) -> Poll<bool> {
+    fn poll_take(&self, worker: usize, batch: &mut Batch, limit: usize, context: &mut Context<'_>) -> Poll<bool> {
         let mut state = self.lock();
         if state.queue.is_empty() {
             if state.closed {
@@ -238,17 +218,12 @@ impl Inbox {
     }
 
     fn free(&self, state: &State) -> usize {
-        self.capacity
-            .saturating_sub(state.queue.len() + state.reserved)
+        self.capacity.saturating_sub(state.queue.len() + state.reserved)
     }
 
     /// Moves what fits. A sender whose turn it is passes the turn on where room is left after it.
     fn fill(&self, state: &mut State, batch: &mut Batch, has_place: bool) -> (Sent, Wakers<'_>) {
-        let mut wakers = Wakers {
-            workers: Vec::new(),
-            first: None,
-            room: None,
-        };
+        let mut wakers = Wakers { workers: Vec::new(), first: None, room: None };
         if state.closed {
             if has_place {
                 // The line of senders dissolves one by one.
@@ -257,31 +232,18 @@ impl Inbox {
             return (Sent::Closed, wakers);
         }
         let turn = has_place || state.waiting == 0;
-        let room = if turn {
-            self.free(state).min(batch.len())
-        } else {
-            0
-        };
+        let room = if turn { self.free(state).min(batch.len()) } else { 0 };
         if room > 0 {
             state.queue.take_from(batch, room);
             wakers.first = state.idle_worker();
             if room > 1 && state.idle.len() > 1 {
-                wakers
-                    .workers
-                    .extend((1..room).map_while(|_| state.idle_worker()));
+                wakers.workers.extend((1..room).map_while(|_| state.idle_worker()));
             }
         }
         if has_place && batch.is_empty() && self.free(state) > 0 && state.waiting > 1 {
             wakers.room = Some(&self.room);
         }
-        (
-            if batch.is_empty() {
-                Sent::All
-            } else {
-                Sent::Full
-            },
-            wakers,
-        )
+        (if batch.is_empty() { Sent::All } else { Sent::Full }, wakers)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -364,9 +326,7 @@ mod tests {
             let mut batch = Batch::default();
             assert_ne!(inbox.take(0, &mut batch, 64).await, Taken::Closed);
             assert!(batch.len() <= 2);
-            seen.extend(
-                std::iter::from_fn(|| batch.pop()).map(|event| event.payload().to_string()),
-            );
+            seen.extend(std::iter::from_fn(|| batch.pop()).map(|event| event.payload().to_string()));
         }
         assert_eq!(sender.await.unwrap(), Sent::All);
         assert_eq!(seen, ["0", "1", "2", "3", "4"]);
@@ -413,10 +373,7 @@ mod tests {
         }
         let mut batch = Batch::default();
         assert_ne!(inbox.take(0, &mut batch, 64).await, Taken::Closed);
-        assert_eq!(
-            inbox.take(0, &mut Batch::default(), 64).await,
-            Taken::Closed
-        );
+        assert_eq!(inbox.take(0, &mut Batch::default(), 64).await, Taken::Closed);
     }
 
     #[tokio::test]

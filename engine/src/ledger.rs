@@ -27,13 +27,7 @@ impl Ledger {
     /// Reads the accounts while they are being written: first what has ended, then what has begun. An end is written
     /// after its beginning, so no end is seen without it.
     pub(crate) fn of<'a>(stations: impl Iterator<Item = &'a Station> + Clone) -> Self {
-        let mut ledger = Self {
-            entered: 0,
-            delivered: 0,
-            failed: 0,
-            dropped: 0,
-            in_flight: 0,
-        };
+        let mut ledger = Self { entered: 0, delivered: 0, failed: 0, dropped: 0, in_flight: 0 };
         for station in stations.clone() {
             let counters = &station.counters;
             ledger.delivered += read(&counters.delivered);
@@ -41,9 +35,7 @@ impl Ledger {
             ledger.dropped += read(&counters.dropped);
         }
         ledger.entered = stations.map(|station| read(&station.counters.sent)).sum();
-        ledger.in_flight = ledger
-            .entered
-            .saturating_sub(ledger.delivered + ledger.failed + ledger.dropped);
+        ledger.in_flight = ledger.entered.saturating_sub(ledger.delivered + ledger.failed + ledger.dropped);
         ledger
     }
 
@@ -56,16 +48,7 @@ impl Ledger {
 
 impl fmt::Display for Ledger {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            entered,
-            delivered,
-            failed,
-            dropped,
-            in_flight,
-        } = self;
-        write!(
-            formatter,
-            "in={entered} delivered={delivered} failed={failed} dropped={dropped} in_flight={in_flight}"
-        )
+        let Self { entered, delivered, failed, dropped, in_flight } = self;
+        write!(formatter, "in={entered} delivered={delivered} failed={failed} dropped={dropped} in_flight={in_flight}")
     }
 }

@@ -9,12 +9,14 @@ use std::sync::atomic::AtomicU64;
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::event::Event;
+use crate::format::Format;
 use crate::inbox::Sent;
 use crate::log::Log;
 use crate::moment::Moment;
 use crate::node::Handle;
 use crate::outbox::{Outbox, Pushed};
 use crate::policy::Overflow;
+use crate::ports::Role;
 use crate::progress::Progress;
 use crate::station::{Station, add};
 
@@ -30,29 +32,30 @@ pub struct Line {
     /// The parcels that hold events, in the order in which they must leave.
     outgoing: Vec<usize>,
     waiting: usize,
-    /// What has begun less what has ended, since the accounts were last written.
-    difference: i64,
+    /// How many events the head took since the accounts were last written; the others handle at once what they take.
+    received: u64,
+    /// How many events ended without a handler since the accounts were last written.
+    refused: u64,
     now: Moment,
     progress: Arc<Progress>,
     log: Arc<Log>,
 }
 
 struct Member {
-    station: Arc<Station>,
     handler: Option<Arc<dyn Handle>>,
     outbox: Outbox,
-    exits: Vec<Vec<Exit>>,
-    errors: Vec<Exit>,
-    tally: Tally,
-}
-
-/// What a member did since the accounts were last written.
-#[derive(Default)]
-struct Tally {
-    sent: u64,
-    received: u64,
+    /// Whether events of every format may be handled here.
+    takes_any: bool,
+    /// Whether the default outbox leads to the next member and nowhere else. Then the way there needs no look-up, and the
+    /// processor need not wait for memory to know it.
+    is_straight: bool,
+    straight_inbox: u16,
+    straight_sent: u64,
     delivered: u64,
     failed: u64,
+    exits: Vec<Vec<Exit>>,
+    errors: Vec<Exit>,
+    station: Arc<Station>,
 }
 
 /// Where a connection leads from here.
@@ -87,7 +90,8 @@ impl Line {
             parcels: Vec::new(),
             outgoing: Vec::new(),
             waiting: 0,
-            difference: 0,
+            received: 0,
+            refused: 0,
             now: Moment::now(),
             progress,
             log,
@@ -95,22 +99,32 @@ impl Line {
     }
 
     /// Adds a member, and returns its number. Its exits follow.
-    pub(crate) fn add_member(
-        &mut self,
-        station: Arc<Station>,
-        handler: Option<Arc<dyn Handle>>,
-    ) -> usize {
-        let outbox = Outbox::new(station.ports.clone());
-        let exits = vec![Vec::new(); station.ports.outboxes.len()];
+    pub(crate) fn add_member(&mut self, station: Arc<Station>, handler: Option<Arc<dyn Handle>>) -> usize {
+        let ports = &station.ports;
         self.members.push(Member {
-            station,
             handler,
-            outbox,
-            exits,
+            outbox: Outbox::new(ports.clone()),
+            takes_any: ports.inboxes.iter().all(|port| port.format == Format::ANY),
+            is_straight: false,
+            straight_inbox: 0,
+            straight_sent: 0,
+            delivered: 0,
+            failed: 0,
+            exits: vec![Vec::new(); ports.outboxes.len()],
             errors: Vec::new(),
-            tally: Tally::default(),
+            station,
         });
         self.members.len() - 1
+    }
+
+    /// Looks for straight ways, once all exits are known.
+    pub(crate) fn straighten(&mut self) {
+        for (number, member) in self.members.iter_mut().enumerate() {
+            if let Some([Exit { hop: Hop::Member(next), inbox, .. }]) = member.exits.first().map(Vec::as_slice) {
+                member.is_straight = *next == number + 1;
+                member.straight_inbox = *inbox;
+            }
+        }
     }
 
     /// Adds an exit that leads to a member of this line. `outbox` is none for the error route.
@@ -122,16 +136,7 @@ impl Line {
         inbox: u16,
         total: Arc<AtomicU64>,
     ) {
-        self.add_exit(
-            from,
-            outbox,
-            Exit {
-                hop: Hop::Member(to),
-                inbox,
-                sent: 0,
-                total,
-            },
-        );
+        self.add_exit(from, outbox, Exit { hop: Hop::Member(to), inbox, sent: 0, total });
     }
 
     /// Adds an exit that leads to another task. `outbox` is none for the error route.
@@ -143,23 +148,9 @@ impl Line {
         inbox: u16,
         total: Arc<AtomicU64>,
     ) {
-        self.parcels.push(Parcel {
-            to,
-            batch: Batch::default(),
-            from,
-            is_error: outbox.is_none(),
-        });
+        self.parcels.push(Parcel { to, batch: Batch::default(), from, is_error: outbox.is_none() });
         let hop = Hop::Parcel(self.parcels.len() - 1);
-        self.add_exit(
-            from,
-            outbox,
-            Exit {
-                hop,
-                inbox,
-                sent: 0,
-                total,
-            },
-        );
+        self.add_exit(from, outbox, Exit { hop, inbox, sent: 0, total });
     }
 
     fn add_exit(&mut self, from: usize, outbox: Option<usize>, exit: Exit) {
@@ -199,45 +190,39 @@ impl Line {
 
     /// Notes that the head took `count` events.
     pub(crate) fn received(&mut self, count: usize) {
-        self.members[0].tally.received += count as u64;
+        self.received += count as u64;
     }
 
     /// Notes that the head gave `count` of the events that it took back.
     pub(crate) fn gave_back(&mut self, count: usize) {
-        self.members[0].tally.received -= count as u64;
+        self.received -= count as u64;
     }
 
     /// Says why the member must not handle the event, where there is a reason.
     #[inline]
     pub(crate) fn refusal(&self, member: usize, event: &Event) -> Option<Error> {
-        let station = &self.members[member].station;
-        let port = station.ports.inboxes.get(usize::from(event.inbox()))?;
-        let format = event.payload().format();
-        // What travels an error route carries whatever payload failed.
-        if !port.format.intersects(format) && event.error().is_none() {
-            let expected = port.format;
-            let message = format!(
-                "expected {expected} in inbox `{}`, found {format}",
-                port.name
-            );
-            return Some(Error::unsupported(message));
-        }
-        match event.expiry() {
-            Some(expiry) if expiry < self.now && self.is_perishable(station, event) => Some(
-                Error::timeout("the event's deadline passed before it was handled"),
-            ),
-            _ => None,
-        }
+        if self.members[member].takes_any && event.expiry().is_none() { None } else { self.find_refusal(member, event) }
     }
 
-    /// An error that tells of a late event must arrive, and an endpoint decides itself what is late.
-    fn is_perishable(&self, station: &Station, event: &Event) -> bool {
-        event.error().is_none() && station.ports.role != crate::ports::Role::Endpoint
+    fn find_refusal(&self, member: usize, event: &Event) -> Option<Error> {
+        let ports = &self.members[member].station.ports;
+        if event.error().is_some() {
+            // What travels an error route carries whatever payload failed, and must arrive however late.
+            return None;
+        }
+        let port = ports.inboxes.get(usize::from(event.inbox()))?;
+        let format = event.payload().format();
+        if !port.format.intersects(format) {
+            let message = format!("expected {} in inbox `{}`, found {format}", port.format, port.name);
+            return Some(Error::unsupported(message));
+        }
+        // An endpoint decides itself what is late.
+        let is_late = event.expiry().is_some_and(|expiry| expiry < self.now) && ports.role != Role::Endpoint;
+        is_late.then(|| Error::timeout("the event's deadline passed before it was handled"))
     }
 
     /// Runs an event through the light actor `at`, and on through those behind it within this task.
-    pub(crate) fn run(&mut self, mut at: usize, event: Event) {
-        let mut event = event;
+    pub(crate) fn run(&mut self, mut at: usize, mut event: Event) {
         // A chain is a loop: where one event comes out of one outbox that leads to one member, it stays where it is.
         loop {
             if let Some(error) = self.refusal(at, &event) {
@@ -245,46 +230,35 @@ impl Line {
             }
             let member = &mut self.members[at];
             member.outbox.begin(&event);
-            let handler = member
-                .handler
-                .as_ref()
-                .expect("every member but the head of an actor's line is light");
+            let handler = member.handler.as_ref().expect("every member but the head of an actor's line is light");
             let outcome = handler.handle(&event, &mut member.outbox);
             if let Err(error) = member.outbox.check(outcome) {
                 member.outbox.clear();
                 return self.fail(at, event, error);
             }
-            member.tally.delivered += 1;
-            self.difference -= 1;
-            let Some(Pushed {
-                outbox,
-                event: derived,
-            }) = member.outbox.take_only()
-            else {
+            member.delivered += 1;
+            let outbox = if let Some(outbox) = member.outbox.take_forwarded() {
+                outbox
+            } else if let Some((outbox, derived)) = member.outbox.take_only() {
+                event = derived;
+                event.stamp(self.now);
+                outbox
+            } else {
                 let mut pushed = member.outbox.take_all();
                 self.dispatch(at, event, &mut pushed);
                 return self.members[at].outbox.put_back(pushed);
             };
-            if let Some(mut derived) = derived {
-                derived.stamp(self.now);
-                event = derived;
+            if member.is_straight && outbox == 0 {
+                member.straight_sent += 1;
+                event.set_inbox(member.straight_inbox);
+                at += 1;
+                continue;
             }
             match member.exits[usize::from(outbox)].as_mut_slice() {
-                [] => return,
-                [
-                    Exit {
-                        hop: Hop::Member(next),
-                        inbox,
-                        sent,
-                        ..
-                    },
-                ] => {
+                [Exit { hop: Hop::Member(next), inbox, sent, .. }] => {
                     *sent += 1;
-                    member.tally.sent += 1;
-                    self.difference += 1;
                     event.set_inbox(*inbox);
                     at = *next;
-                    self.members[at].tally.received += 1;
                 }
                 _ => return self.fan_out(at, Some(usize::from(outbox)), event),
             }
@@ -293,8 +267,10 @@ impl Line {
 
     /// Settles an event that the head's handler, run outside of the line, returned `Ok` for.
     pub(crate) fn deliver(&mut self, event: Event, outbox: &mut Outbox) {
-        self.members[0].tally.delivered += 1;
-        self.difference -= 1;
+        self.members[0].delivered += 1;
+        if let Some(outbox) = outbox.take_forwarded() {
+            return self.fan_out(0, Some(usize::from(outbox)), event);
+        }
         let mut pushed = outbox.take_all();
         self.dispatch(0, event, &mut pushed);
         outbox.put_back(pushed);
@@ -303,9 +279,7 @@ impl Line {
     /// Settles an event that a member failed to handle: it goes the member's error route with the error attached.
     #[cold]
     pub(crate) fn fail(&mut self, at: usize, event: Event, error: Error) {
-        let member = &mut self.members[at];
-        member.tally.failed += 1;
-        self.difference -= 1;
+        self.members[at].failed += 1;
         self.send_error(at, event, error);
     }
 
@@ -325,14 +299,7 @@ impl Line {
     fn dispatch(&mut self, at: usize, event: Event, pushed: &mut Vec<Pushed>) {
         let mut input = Some(event);
         let last = pushed.iter().rposition(|pushed| pushed.event.is_none());
-        for (
-            number,
-            Pushed {
-                outbox,
-                event: derived,
-            },
-        ) in pushed.drain(..).enumerate()
-        {
+        for (number, Pushed { outbox, event: derived }) in pushed.drain(..).enumerate() {
             let event = match derived {
                 Some(mut derived) => {
                     derived.stamp(self.now);
@@ -347,12 +314,7 @@ impl Line {
 
     /// Sends one event to each exit of an outbox, or of the error route; the last gets the event, the others a copy.
     fn fan_out(&mut self, at: usize, outbox: Option<usize>, event: Event) {
-        let count = self.exits(at, outbox).len();
-        let Some(last) = count.checked_sub(1) else {
-            return;
-        };
-        self.members[at].tally.sent += count as u64;
-        self.difference += count as i64;
+        let Some(last) = self.exits(at, outbox).len().checked_sub(1) else { return };
         for number in 0..last {
             self.send_on(at, outbox, number, event.clone());
         }
@@ -365,10 +327,7 @@ impl Line {
         exit.sent += 1;
         event.set_inbox(exit.inbox);
         match exit.hop {
-            Hop::Member(next) => {
-                self.members[next].tally.received += 1;
-                self.run(next, event);
-            }
+            Hop::Member(next) => self.run(next, event),
             Hop::Parcel(number) => {
                 let parcel = &mut self.parcels[number];
                 if parcel.batch.is_empty() {
@@ -416,10 +375,7 @@ impl Line {
             let began = Moment::now();
             sent = parcel.to.inbox.send(&mut parcel.batch).await;
             self.now = Moment::now();
-            add(
-                &self.members[0].station.counters.waiting,
-                self.now.nanoseconds_since(began),
-            );
+            add(&self.members[0].station.counters.waiting, self.now.nanoseconds_since(began));
         }
         if sent != Sent::All {
             self.refused(number, sent);
@@ -438,14 +394,10 @@ impl Line {
         };
         // An error that finds no room is dropped: it must not fail again.
         let shed = sent == Sent::Full && to.policy.overflow == Overflow::Shed && !is_error;
-        let account = if shed {
-            &to.counters.shed
-        } else {
-            &to.counters.dropped
-        };
+        let account = if shed { &to.counters.shed } else { &to.counters.dropped };
         add(account, left.len() as u64);
         while let Some(event) = left.pop() {
-            self.difference -= 1;
+            self.refused += 1;
             if shed {
                 self.send_error(from, event, error.clone());
             } else {
@@ -456,34 +408,44 @@ impl Line {
 
     /// Writes what was counted since the last time to the actors' accounts: the beginning of an event before its end.
     fn write_accounts(&mut self) {
-        self.progress.change(std::mem::take(&mut self.difference));
-        for member in &mut self.members {
-            let tally = std::mem::take(&mut member.tally);
-            let counters = &member.station.counters;
-            add(&counters.sent, tally.sent);
-            add(&counters.received, tally.received);
-            if tally.sent > 0 {
-                for exit in member.exits.iter_mut().flatten().chain(&mut member.errors) {
-                    add(&exit.total, std::mem::take(&mut exit.sent));
-                }
+        let refused = std::mem::take(&mut self.refused);
+        let (mut begun, mut ended) = (0, refused);
+        for (number, member) in self.members.iter_mut().enumerate() {
+            let (delivered, failed) = (std::mem::take(&mut member.delivered), std::mem::take(&mut member.failed));
+            let received = if number == 0 { std::mem::take(&mut self.received) } else { delivered + failed };
+            if received + delivered + failed + refused == 0 {
+                // An actor sends only when it handles, or has something refused.
+                continue;
             }
-            add(&counters.delivered, tally.delivered);
-            add(&counters.failed, tally.failed);
+            if member.is_straight {
+                member.exits[0][0].sent += std::mem::take(&mut member.straight_sent);
+            }
+            let counters = &member.station.counters;
+            let mut sent = 0;
+            for exit in member.exits.iter_mut().flatten().chain(&mut member.errors) {
+                sent += exit.sent;
+                add(&exit.total, std::mem::take(&mut exit.sent));
+            }
+            add(&counters.sent, sent);
+            add(&counters.received, received);
+            add(&counters.delivered, delivered);
+            add(&counters.failed, failed);
+            begun += sent;
+            ended += delivered + failed;
         }
+        self.progress.change(begun.cast_signed() - ended.cast_signed());
     }
 
-    /// Notes how long the handlers of this line were busy, shared out by how many events each handled.
+    /// Notes how long the handlers of this line were busy, shared out by how many events each handled. Call it before the
+    /// accounts are written.
     pub(crate) fn busy(&mut self, nanoseconds: u64) {
         if let [head] = self.members.as_slice() {
             return add(&head.station.counters.busy, nanoseconds);
         }
-        let handled = |member: &Member| member.tally.delivered + member.tally.failed;
+        let handled = |member: &Member| member.delivered + member.failed;
         let all: u64 = self.members.iter().map(handled).sum();
         for member in &self.members {
-            let share = nanoseconds
-                .saturating_mul(handled(member))
-                .checked_div(all)
-                .unwrap_or_default();
+            let share = nanoseconds.saturating_mul(handled(member)).checked_div(all).unwrap_or_default();
             add(&member.station.counters.busy, share);
         }
     }

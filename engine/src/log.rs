@@ -42,11 +42,7 @@ impl Level {
 
 impl Log {
     pub(crate) fn new(flow: Arc<str>) -> Self {
-        Self {
-            flow,
-            emitter: OnceLock::new(),
-            taker: OnceLock::new(),
-        }
+        Self { flow, emitter: OnceLock::new(), taker: OnceLock::new() }
     }
 
     /// Sends every record to `taker` too, through `emitter`.
@@ -60,21 +56,11 @@ impl Log {
     pub(crate) fn failure(&self, actor: &Arc<str>, event: &Event, cause: &Error) {
         let (flow, id, kind) = (&*self.flow, event.id(), cause.kind());
         error!(flow, actor = &**actor, event = %id, %kind, error = %cause, "event failed, and no error route is connected");
-        self.send(
-            Level::Error,
-            Some(actor),
-            Some(event),
-            format_args!("event failed: {cause}"),
-        );
+        self.send(Level::Error, Some(actor), Some(event), format_args!("event failed: {cause}"));
     }
 
     /// Records what happened to an actor, or to the flow where none is named.
-    pub(crate) fn record(
-        &self,
-        level: Level,
-        actor: Option<&Arc<str>>,
-        message: fmt::Arguments<'_>,
-    ) {
+    pub(crate) fn record(&self, level: Level, actor: Option<&Arc<str>>, message: fmt::Arguments<'_>) {
         let (flow, name) = (&*self.flow, actor.map(|actor| &**actor));
         match level {
             Level::Info => info!(flow, actor = name, "{message}"),
@@ -84,13 +70,7 @@ impl Log {
         self.send(level, actor, None, message);
     }
 
-    fn send(
-        &self,
-        level: Level,
-        actor: Option<&Arc<str>>,
-        event: Option<&Event>,
-        message: fmt::Arguments<'_>,
-    ) {
+    fn send(&self, level: Level, actor: Option<&Arc<str>>, event: Option<&Event>, message: fmt::Arguments<'_>) {
         let Some(emitter) = self.emitter.get() else {
             return;
         };

@@ -16,10 +16,8 @@ struct Origin {
     time: SystemTime,
 }
 
-static ORIGIN: LazyLock<Origin> = LazyLock::new(|| Origin {
-    instant: std::time::Instant::now(),
-    time: SystemTime::now(),
-});
+static ORIGIN: LazyLock<Origin> =
+    LazyLock::new(|| Origin { instant: std::time::Instant::now(), time: SystemTime::now() });
 
 impl Moment {
     pub(crate) fn now() -> Self {

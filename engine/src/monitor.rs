@@ -84,53 +84,30 @@ impl Monitor {
     /// Returns where every event is or how it ended.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        Ledger::of(
-            self.0
-                .stations
-                .iter()
-                .chain([&self.0.log_station])
-                .map(|station| &**station),
-        )
+        Ledger::of(self.0.stations.iter().chain([&self.0.log_station]).map(|station| &**station))
     }
 
     /// Returns the figures of every actor and connection. They are written once for a batch of events, so they trail the
     /// events by that much.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        let actors = self
-            .0
-            .stations
-            .iter()
-            .map(|station| statistics(station))
-            .collect();
+        let actors = self.0.stations.iter().map(|station| statistics(station)).collect();
         let connections = self.0.sent.iter().enumerate();
-        let connections = connections.map(|(connection, sent)| EdgeStatistics {
-            connection,
-            sent: read(sent),
-        });
-        Statistics {
-            actors,
-            connections: connections.collect(),
-            ledger: self.ledger(),
-        }
+        let connections = connections.map(|(connection, sent)| EdgeStatistics { connection, sent: read(sent) });
+        Statistics { actors, connections: connections.collect(), ledger: self.ledger() }
     }
 
     /// Returns the figures of the actor `name`.
     #[must_use]
     pub fn actor(&self, name: &str) -> Option<ActorStatistics> {
-        self.0
-            .stations
-            .iter()
-            .find(|station| &*station.name == name)
-            .map(|station| statistics(station))
+        self.0.stations.iter().find(|station| &*station.name == name).map(|station| statistics(station))
     }
 
     /// Says which actors hold how many events, in words.
     pub(crate) fn holders(&self) -> String {
         let held = self.0.stations.iter().filter_map(|station| {
             let (queued, in_hand) = (station.inbox.depth(), station.in_hand());
-            (queued > 0 || in_hand > 0)
-                .then(|| format!("`{}` {queued} queued and {in_hand} in hand", station.name))
+            (queued > 0 || in_hand > 0).then(|| format!("`{}` {queued} queued and {in_hand} in hand", station.name))
         });
         held.collect::<Vec<_>>().join(", ")
     }

@@ -19,7 +19,7 @@ use crate::worker;
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// An actor of any type.
-pub trait Node: Send {
+pub trait Node: Send + Sync {
     #[doc(hidden)]
     fn ports(&self) -> Ports;
     #[doc(hidden)]

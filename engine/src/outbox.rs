@@ -15,6 +15,8 @@ pub struct Outbox {
     /// Nothing is ever read through it.
     input: usize,
     inbox: u16,
+    /// The outbox of the event that is being handled, where nothing else was pushed: the most common case, kept cheap.
+    forwarded: Option<u16>,
     pushed: Vec<Pushed>,
     /// How many outboxes the handler may push to: an endpoint's none.
     limit: usize,
@@ -30,19 +32,8 @@ pub(crate) struct Pushed {
 
 impl Outbox {
     pub(crate) fn new(ports: Arc<Ports>) -> Self {
-        let limit = if ports.role == Role::Endpoint {
-            0
-        } else {
-            ports.outboxes.len()
-        };
-        Self {
-            ports,
-            input: 0,
-            inbox: 0,
-            pushed: Vec::new(),
-            limit,
-            mistake: None,
-        }
+        let limit = if ports.role == Role::Endpoint { 0 } else { ports.outboxes.len() };
+        Self { ports, input: 0, inbox: 0, forwarded: None, pushed: Vec::new(), limit, mistake: None }
     }
 
     /// Sends `event` from the default outbox. The event that is being handled can be pushed by reference: it moves on
@@ -54,12 +45,7 @@ impl Outbox {
 
     /// Sends `event` from the outbox `name`. A name that the actor's ports do not have makes the handler fail.
     pub fn push_to<'a>(&mut self, name: &str, event: impl Into<Cow<'a, Event>>) {
-        match self
-            .ports
-            .outboxes
-            .iter()
-            .position(|port| port.name() == name)
-        {
+        match self.ports.outboxes.iter().position(|port| port.name() == name) {
             Some(index) => self.push_at(index, event),
             None => self.mistaken(&format!("`{name}`")),
         }
@@ -70,13 +56,16 @@ impl Outbox {
     #[inline]
     pub fn push_at<'a>(&mut self, index: usize, event: impl Into<Cow<'a, Event>>) {
         match u16::try_from(index) {
-            Ok(outbox) if index < self.limit => {
-                let event = match event.into() {
-                    Cow::Borrowed(event) if std::ptr::from_ref(event).addr() == self.input => None,
-                    other => Some(other.into_owned()),
-                };
-                self.pushed.push(Pushed { outbox, event });
-            }
+            Ok(outbox) if index < self.limit => match event.into() {
+                Cow::Borrowed(event) if std::ptr::from_ref(event).addr() == self.input => {
+                    if self.forwarded.is_none() && self.pushed.is_empty() {
+                        self.forwarded = Some(outbox);
+                    } else {
+                        self.append(Pushed { outbox, event: None });
+                    }
+                }
+                other => self.append(Pushed { outbox, event: Some(other.into_owned()) }),
+            },
             _ => self.mistaken(&format!("number {index}")),
         }
     }
@@ -84,10 +73,7 @@ impl Outbox {
     /// Returns the name of the inbox by which the event came that is being handled.
     #[must_use]
     pub fn inbox(&self) -> &str {
-        self.ports
-            .inboxes
-            .get(usize::from(self.inbox))
-            .map_or("", Port::name)
+        self.ports.inboxes.get(usize::from(self.inbox)).map_or("", Port::name)
     }
 
     /// Makes ready for the handling of `event`.
@@ -106,18 +92,27 @@ impl Outbox {
         }
     }
 
-    /// Returns the only event that was pushed, where it is only one.
+    /// Returns from which outbox the event that was handled leaves, where nothing else was pushed.
     #[inline]
-    pub(crate) fn take_only(&mut self) -> Option<Pushed> {
-        if self.pushed.len() == 1 {
-            self.pushed.pop()
-        } else {
-            None
+    pub(crate) fn take_forwarded(&mut self) -> Option<u16> {
+        if self.pushed.is_empty() { self.forwarded.take() } else { None }
+    }
+
+    /// Returns the only event that was pushed, where it is only one and a derived one.
+    #[inline]
+    pub(crate) fn take_only(&mut self) -> Option<(u16, Event)> {
+        if self.pushed.len() != 1 || self.forwarded.is_some() {
+            return None;
         }
+        let Pushed { outbox, event } = self.pushed.pop()?;
+        event.map(|event| (outbox, event))
     }
 
     /// Hands out all that was pushed; [`Outbox::put_back`] returns the room.
     pub(crate) fn take_all(&mut self) -> Vec<Pushed> {
+        if let Some(outbox) = self.forwarded.take() {
+            self.pushed.push(Pushed { outbox, event: None });
+        }
         std::mem::take(&mut self.pushed)
     }
 
@@ -127,7 +122,15 @@ impl Outbox {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.forwarded = None;
         self.pushed.clear();
+    }
+
+    fn append(&mut self, pushed: Pushed) {
+        if let Some(outbox) = self.forwarded.take() {
+            self.pushed.push(Pushed { outbox, event: None });
+        }
+        self.pushed.push(pushed);
     }
 
     #[cold]
@@ -137,19 +140,8 @@ impl Outbox {
             self.mistake = Some(Error::internal(message));
             return;
         }
-        let names: Vec<_> = self
-            .ports
-            .outboxes
-            .iter()
-            .map(|port| format!("`{}`", port.name))
-            .collect();
-        let has = if names.is_empty() {
-            "it has none".to_owned()
-        } else {
-            format!("it has {}", names.join(", "))
-        };
-        self.mistake = Some(Error::internal(format!(
-            "the actor has no outbox {wanted}; {has}"
-        )));
+        let names: Vec<_> = self.ports.outboxes.iter().map(|port| format!("`{}`", port.name)).collect();
+        let has = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
+        self.mistake = Some(Error::internal(format!("the actor has no outbox {wanted}; {has}")));
     }
 }

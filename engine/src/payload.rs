@@ -165,19 +165,13 @@ impl Xml {
     /// Makes a document of its bytes, without a look at them.
     #[must_use]
     pub fn new(bytes: impl Into<Bytes>) -> Self {
-        Self(Arc::new(Document {
-            bytes: bytes.into(),
-            parsed: None,
-        }))
+        Self(Arc::new(Document { bytes: bytes.into(), parsed: None }))
     }
 
     /// Makes a document of its bytes and a parsed form of the same.
     #[must_use]
     pub fn with_parsed(bytes: impl Into<Bytes>, parsed: impl Any + Send + Sync) -> Self {
-        Self(Arc::new(Document {
-            bytes: bytes.into(),
-            parsed: Some(Box::new(parsed)),
-        }))
+        Self(Arc::new(Document { bytes: bytes.into(), parsed: Some(Box::new(parsed)) }))
     }
 
     /// Returns the document as it was written.
@@ -205,10 +199,7 @@ mod tests {
 
     #[test]
     fn text_and_bytes_are_read_as_json() {
-        for payload in [
-            Payload::from(r#"{"a":1}"#),
-            Payload::from(br#"{"a":1}"#.to_vec()),
-        ] {
+        for payload in [Payload::from(r#"{"a":1}"#), Payload::from(br#"{"a":1}"#.to_vec())] {
             assert_eq!(*payload.as_json().unwrap(), serde_json::json!({"a": 1}));
         }
     }
@@ -216,12 +207,7 @@ mod tests {
     #[test]
     fn what_is_not_text_says_so() {
         let error = Payload::from(vec![0xff]).as_text().unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("the payload is not UTF-8 text: "),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("the payload is not UTF-8 text: "), "{error}");
     }
 
     #[test]

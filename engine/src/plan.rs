@@ -57,39 +57,20 @@ impl Plan {
     ) -> Result<Self, BuildErrors> {
         let mut resolver = Resolver {
             director,
-            names: registered
-                .iter()
-                .map(|registered| registered.name.as_str())
-                .collect(),
-            ports: registered
-                .iter()
-                .map(|registered| registered.node.ports())
-                .collect(),
+            names: registered.iter().map(|registered| registered.name.as_str()).collect(),
+            ports: registered.iter().map(|registered| registered.node.ports()).collect(),
             problems: Vec::new(),
         };
-        let mut edges: Vec<_> = connections
-            .iter()
-            .filter_map(|connection| resolver.edge(connection))
-            .collect();
+        let mut edges: Vec<_> = connections.iter().filter_map(|connection| resolver.edge(connection)).collect();
         if let Some(taker) = default_error {
             resolver.add_default_errors(taker, &mut edges);
         }
-        let Resolver {
-            ports,
-            mut problems,
-            ..
-        } = resolver;
-        let actors: Vec<_> = registered
-            .iter()
-            .zip(ports)
-            .map(|(registered, ports)| PlannedActor::new(registered, ports))
-            .collect();
+        let Resolver { ports, mut problems, .. } = resolver;
+        let actors: Vec<_> =
+            registered.iter().zip(ports).map(|(registered, ports)| PlannedActor::new(registered, ports)).collect();
         check::all(&actors, &edges, settings, &mut problems);
         if !problems.is_empty() {
-            return Err(BuildErrors {
-                flow: flow.to_owned(),
-                problems,
-            });
+            return Err(BuildErrors { flow: flow.to_owned(), problems });
         }
         let mut leaving = vec![Vec::new(); actors.len()];
         for (number, edge) in edges.iter().enumerate() {
@@ -97,46 +78,28 @@ impl Plan {
                 leaving[from].push(number);
             }
         }
-        let fusion = if settings.fusion {
-            Fusion::of(&actors, &edges)
-        } else {
-            Fusion::none(&actors, &edges)
-        };
-        Ok(Self {
-            name: flow.into(),
-            actors,
-            edges,
-            leaving,
-            fusion,
-        })
+        let fusion = if settings.fusion { Fusion::of(&actors, &edges) } else { Fusion::none(&actors, &edges) };
+        Ok(Self { name: flow.into(), actors, edges, leaving, fusion })
     }
 
     /// Returns the actors in the order in which they start: receivers before their senders; in a ring, any order.
     pub(crate) fn start_order(&self) -> Vec<usize> {
         let graph = directed(self.actors.len(), self.edges.iter());
         // Strongly connected components come in reverse topological order.
-        kosaraju_scc(&graph)
-            .into_iter()
-            .flatten()
-            .map(NodeIndex::index)
-            .collect()
+        kosaraju_scc(&graph).into_iter().flatten().map(NodeIndex::index).collect()
     }
 
     /// Returns the graph as data.
     pub(crate) fn graph(&self) -> Graph {
-        let actors = self
-            .actors
-            .iter()
-            .zip(&self.fusion.within)
-            .map(|(actor, within)| ActorNode {
-                name: actor.name.to_string(),
-                type_name: actor.type_name.to_owned(),
-                inboxes: actor.ports.inboxes.clone(),
-                outboxes: actor.ports.outboxes.clone(),
-                policy: actor.policy.clone(),
-                within: within.map(|head| self.actors[head].name.to_string()),
-                role: actor.ports.role,
-            });
+        let actors = self.actors.iter().zip(&self.fusion.within).map(|(actor, within)| ActorNode {
+            name: actor.name.to_string(),
+            type_name: actor.type_name.to_owned(),
+            inboxes: actor.ports.inboxes.clone(),
+            outboxes: actor.ports.outboxes.clone(),
+            policy: actor.policy.clone(),
+            within: within.map(|head| self.actors[head].name.to_string()),
+            role: actor.ports.role,
+        });
         let connections = self.edges.iter().map(|edge| Edge {
             from: edge.from,
             outbox: edge
@@ -144,16 +107,10 @@ impl Plan {
                 .zip(edge.outbox)
                 .map(|(from, outbox)| self.actors[from].ports.outboxes[outbox].name.to_string()),
             to: edge.to,
-            inbox: self.actors[edge.to].ports.inboxes[usize::from(edge.inbox)]
-                .name
-                .to_string(),
+            inbox: self.actors[edge.to].ports.inboxes[usize::from(edge.inbox)].name.to_string(),
             kind: edge.kind,
         });
-        Graph {
-            name: self.name.to_string(),
-            actors: actors.collect(),
-            connections: connections.collect(),
-        }
+        Graph { name: self.name.to_string(), actors: actors.collect(), connections: connections.collect() }
     }
 }
 
@@ -170,10 +127,7 @@ impl PlannedActor {
 }
 
 /// Makes a graph of the edges between actors.
-pub(crate) fn directed<'a>(
-    actors: usize,
-    edges: impl Iterator<Item = &'a PlannedEdge>,
-) -> DiGraph<(), ()> {
+pub(crate) fn directed<'a>(actors: usize, edges: impl Iterator<Item = &'a PlannedEdge>) -> DiGraph<(), ()> {
     let mut graph = DiGraph::new();
     let nodes: Vec<_> = (0..actors).map(|_| graph.add_node(())).collect();
     for edge in edges {
@@ -198,13 +152,7 @@ impl Resolver<'_> {
         let to = self.actor(&connection.to);
         let inbox = to.and_then(|to| self.inbox(to, &connection.to));
         if kind == Kind::Log {
-            return Some(PlannedEdge {
-                from: None,
-                outbox: None,
-                to: to?,
-                inbox: inbox?,
-                kind,
-            });
+            return Some(PlannedEdge { from: None, outbox: None, to: to?, inbox: inbox?, kind });
         }
         let from = self.actor(&connection.from);
         let outbox = match kind {
@@ -216,25 +164,15 @@ impl Resolver<'_> {
             Some(outbox) => Some(outbox?),
             None => None,
         };
-        Some(PlannedEdge {
-            from: Some(from),
-            outbox,
-            to,
-            inbox,
-            kind,
-        })
+        Some(PlannedEdge { from: Some(from), outbox, to, inbox, kind })
     }
 
     fn actor(&mut self, port: &PortRef) -> Option<usize> {
         if port.actor.director == self.director {
             return Some(port.actor.index);
         }
-        let message =
-            "a connection names an actor that was registered with another director".to_owned();
-        self.problems.push(Problem {
-            kind: ProblemKind::UnknownActor,
-            message,
-        });
+        let message = "a connection names an actor that was registered with another director".to_owned();
+        self.problems.push(Problem { kind: ProblemKind::UnknownActor, message });
         None
     }
 
@@ -245,18 +183,12 @@ impl Resolver<'_> {
             && let Some(first) = ports.inboxes.first().cloned()
             && ports.inboxes.iter().all(|port| port.name != *name)
         {
-            ports.inboxes.push(Port {
-                name: name.clone(),
-                ..first
-            });
+            ports.inboxes.push(Port { name: name.clone(), ..first });
         }
         let found = position(&ports.inboxes, port);
         if found.is_none() {
             let message = unknown(self.names[actor], "inbox", port, &self.ports[actor].inboxes);
-            self.problems.push(Problem {
-                kind: ProblemKind::UnknownPort,
-                message,
-            });
+            self.problems.push(Problem { kind: ProblemKind::UnknownPort, message });
         }
         found.and_then(|index| u16::try_from(index).ok())
     }
@@ -264,16 +196,8 @@ impl Resolver<'_> {
     fn outbox(&mut self, actor: usize, port: &PortRef) -> Option<usize> {
         let found = position(&self.ports[actor].outboxes, port);
         if found.is_none() {
-            let message = unknown(
-                self.names[actor],
-                "outbox",
-                port,
-                &self.ports[actor].outboxes,
-            );
-            self.problems.push(Problem {
-                kind: ProblemKind::UnknownPort,
-                message,
-            });
+            let message = unknown(self.names[actor], "outbox", port, &self.ports[actor].outboxes);
+            self.problems.push(Problem { kind: ProblemKind::UnknownPort, message });
         }
         found
     }
@@ -310,27 +234,16 @@ fn position(ports: &[Port], wanted: &PortRef) -> Option<usize> {
 }
 
 fn unknown(actor: &str, what: &str, wanted: &PortRef, ports: &[Port]) -> String {
-    let wanted = wanted
-        .name
-        .as_ref()
-        .map_or(String::new(), |name| format!(" `{name}`"));
+    let wanted = wanted.name.as_ref().map_or(String::new(), |name| format!(" `{name}`"));
     if ports.is_empty() {
         return format!("`{actor}` has no {what}{wanted}; it has none");
     }
-    let names: Vec<_> = ports
-        .iter()
-        .map(|port| format!("`{}`", port.name))
-        .collect();
-    format!(
-        "`{actor}` has no {what}{wanted}; it has {}",
-        names.join(", ")
-    )
+    let names: Vec<_> = ports.iter().map(|port| format!("`{}`", port.name)).collect();
+    format!("`{actor}` has no {what}{wanted}; it has {}", names.join(", "))
 }
 
 /// Counts how often each thing occurs.
-pub(crate) fn counted<T: std::hash::Hash + Eq>(
-    things: impl Iterator<Item = T>,
-) -> HashMap<T, usize> {
+pub(crate) fn counted<T: std::hash::Hash + Eq>(things: impl Iterator<Item = T>) -> HashMap<T, usize> {
     let mut counts = HashMap::new();
     for thing in things {
         *counts.entry(thing).or_insert(0) += 1;

@@ -119,11 +119,7 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self {
-            attempts: 1,
-            first_wait: Duration::from_millis(100),
-            longest_wait: Duration::from_secs(10),
-        }
+        Self { attempts: 1, first_wait: Duration::from_millis(100), longest_wait: Duration::from_secs(10) }
     }
 }
 
@@ -131,10 +127,7 @@ impl Retry {
     /// Tries up to `attempts` times in all, with the default waits.
     #[must_use]
     pub fn attempts(attempts: usize) -> Self {
-        Self {
-            attempts,
-            ..Self::default()
-        }
+        Self { attempts, ..Self::default() }
     }
 
     /// Returns the waits between the attempts.
@@ -163,28 +156,18 @@ mod tests {
         assert_eq!(policy.deadline, Duration::from_millis(250));
         assert_eq!(policy.retry.first_wait, Duration::from_secs(1));
         assert_eq!(policy.capacity, 1024);
-        assert_eq!(
-            toml::from_str::<Policy>("workers = 4").unwrap().workers,
-            4.into()
-        );
+        assert_eq!(toml::from_str::<Policy>("workers = 4").unwrap().workers, 4.into());
     }
 
     #[test]
     fn an_unknown_setting_is_refused() {
         let error = toml::from_str::<Policy>("capacty = 3").unwrap_err();
-        assert!(
-            error.to_string().contains("unknown field `capacty`"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("unknown field `capacty`"), "{error}");
     }
 
     #[test]
     fn waits_grow_up_to_the_longest() {
-        let retry = Retry {
-            attempts: 6,
-            first_wait: Duration::from_secs(1),
-            longest_wait: Duration::from_secs(4),
-        };
+        let retry = Retry { attempts: 6, first_wait: Duration::from_secs(1), longest_wait: Duration::from_secs(4) };
         let waits: Vec<_> = retry.waits().map(|wait| wait.as_secs_f64()).collect();
         assert_eq!(waits.len(), 5);
         for (wait, least) in waits.iter().zip([1.0, 2.0, 4.0, 4.0, 4.0]) {

@@ -67,13 +67,7 @@ pub struct Ports {
 
 impl Ports {
     fn new(role: Role) -> Self {
-        Self {
-            inboxes: Vec::new(),
-            outboxes: Vec::new(),
-            any_inbox: false,
-            role,
-            concurrent: false,
-        }
+        Self { inboxes: Vec::new(), outboxes: Vec::new(), any_inbox: false, role, concurrent: false }
     }
 
     /// One inbox `inbox` and one outbox `outbox`.
@@ -104,12 +98,7 @@ impl Ports {
     /// Adds an inbox.
     #[must_use]
     pub fn with_inbox(mut self, name: impl Into<Text>, takes: Format) -> Self {
-        self.inboxes.push(Port {
-            name: name.into(),
-            format: takes,
-            optional: true,
-            single: false,
-        });
+        self.inboxes.push(Port { name: name.into(), format: takes, optional: true, single: false });
         self
     }
 
@@ -124,35 +113,21 @@ impl Ports {
     /// Adds an outbox that must be connected.
     #[must_use]
     pub fn with_outbox(mut self, name: impl Into<Text>, gives: Format) -> Self {
-        self.outboxes.push(Port {
-            name: name.into(),
-            format: gives,
-            optional: false,
-            single: false,
-        });
+        self.outboxes.push(Port { name: name.into(), format: gives, optional: false, single: false });
         self
     }
 
     /// Adds an outbox that may stay unconnected: what is pushed there then goes nowhere.
     #[must_use]
     pub fn with_optional_outbox(mut self, name: impl Into<Text>, gives: Format) -> Self {
-        self.outboxes.push(Port {
-            name: name.into(),
-            format: gives,
-            optional: true,
-            single: false,
-        });
+        self.outboxes.push(Port { name: name.into(), format: gives, optional: true, single: false });
         self
     }
 
     /// Refuses a second connection at the port that was added last, as a reply that must go to one place only.
     #[must_use]
     pub fn single(mut self) -> Self {
-        let last = if self.outboxes.is_empty() {
-            &mut self.inboxes
-        } else {
-            &mut self.outboxes
-        };
+        let last = if self.outboxes.is_empty() { &mut self.inboxes } else { &mut self.outboxes };
         if let Some(port) = last.last_mut() {
             port.single = true;
         }

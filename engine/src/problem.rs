@@ -56,11 +56,7 @@ pub struct BuildErrors {
 impl fmt::Display for BuildErrors {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (flow, count) = (&self.flow, self.problems.len());
-        write!(
-            formatter,
-            "the flow `{flow}` has {count} problem{}",
-            if count == 1 { "" } else { "s" }
-        )?;
+        write!(formatter, "the flow `{flow}` has {count} problem{}", if count == 1 { "" } else { "s" })?;
         for problem in &self.problems {
             write!(formatter, "\n- {problem}")?;
         }

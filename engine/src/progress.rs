@@ -31,9 +31,7 @@ impl Progress {
         self.change(signed(count));
         if self.stopping.load(Ordering::SeqCst) {
             self.change(-signed(count));
-            return Err(Error::cancelled(
-                "the flow is stopping and takes in no more events",
-            ));
+            return Err(Error::cancelled("the flow is stopping and takes in no more events"));
         }
         Ok(())
     }

@@ -28,11 +28,7 @@ impl Receipt {
     #[must_use]
     pub fn new(settled: impl FnOnce(Result<()>) + Send + Sync + 'static) -> Self {
         let settled = Some(Box::new(settled) as Box<_>);
-        Self(Arc::new(Slip {
-            failure: OnceLock::new(),
-            settled,
-            answers_for: Vec::new(),
-        }))
+        Self(Arc::new(Slip { failure: OnceLock::new(), settled, answers_for: Vec::new() }))
     }
 
     /// Makes a receipt and a future that resolves when it has settled.
@@ -43,22 +39,14 @@ impl Receipt {
             // Nobody waits any more: then nobody wants to know.
             let _ = sender.send(outcome);
         });
-        let settled = async move {
-            receiver
-                .await
-                .unwrap_or_else(|_| Err(Error::cancelled("the receipt was lost")))
-        };
+        let settled = async move { receiver.await.unwrap_or_else(|_| Err(Error::cancelled("the receipt was lost"))) };
         (receipt, settled)
     }
 
     /// Makes one receipt that answers for all of `receipts`: each of them settles as this one does, or worse.
     #[must_use]
     pub(crate) fn joined(receipts: Vec<Self>) -> Self {
-        Self(Arc::new(Slip {
-            failure: OnceLock::new(),
-            settled: None,
-            answers_for: receipts,
-        }))
+        Self(Arc::new(Slip { failure: OnceLock::new(), settled: None, answers_for: receipts }))
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {
@@ -88,10 +76,7 @@ impl Drop for Slip {
 
 impl fmt::Debug for Receipt {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Receipt")
-            .field("failure", &self.0.failure.get())
-            .finish_non_exhaustive()
+        formatter.debug_struct("Receipt").field("failure", &self.0.failure.get()).finish_non_exhaustive()
     }
 }
 

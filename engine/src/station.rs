@@ -53,13 +53,7 @@ pub(crate) fn read(counter: &AtomicU64) -> u64 {
 impl Station {
     pub(crate) fn new(name: Arc<str>, ports: Arc<Ports>, policy: Policy) -> Self {
         let inbox = Inbox::new(policy.capacity, policy.workers.count());
-        Self {
-            name,
-            ports,
-            policy,
-            inbox,
-            counters: Counters::default(),
-        }
+        Self { name, ports, policy, inbox, counters: Counters::default() }
     }
 
     /// Returns the error for an event that found the inbox full, with the time that the queue takes to run empty at its

@@ -38,11 +38,7 @@ pub trait Feed<Marker> {
     #[doc(hidden)]
     fn ports_of(&self) -> Ports;
     #[doc(hidden)]
-    fn handle_one(
-        &self,
-        event: &Event,
-        out: &mut Outbox,
-    ) -> impl Future<Output = Result<()>> + Send;
+    fn handle_one(&self, event: &Event, out: &mut Outbox) -> impl Future<Output = Result<()>> + Send;
 }
 
 impl<A: Actor> Feed<AsActor> for A {
@@ -151,12 +147,7 @@ impl Probe {
         }
         let running = director.build()?.start().await?;
         let emitter = emitters.recv().await;
-        Ok(Self {
-            running,
-            emitter,
-            outputs,
-            errors,
-        })
+        Ok(Self { running, emitter, outputs, errors })
     }
 
     /// Sends an event to the actor's default inbox.
@@ -188,9 +179,7 @@ impl Probe {
     pub async fn output_from(&mut self, name: &str) -> Result<Event> {
         match self.outputs.iter_mut().find(|(outbox, _)| outbox == name) {
             Some((name, receiver)) => next(name, receiver).await,
-            None => Err(Error::not_found(format!(
-                "the probed actor has no outbox `{name}`"
-            ))),
+            None => Err(Error::not_found(format!("the probed actor has no outbox `{name}`"))),
         }
     }
 
@@ -221,9 +210,7 @@ async fn next(name: &str, receiver: &mut mpsc::Receiver<Event>) -> Result<Event>
     match timeout(PATIENCE, receiver.recv()).await {
         Ok(Some(event)) => Ok(event),
         Ok(None) => Err(Error::gone("the probed flow has ended")),
-        Err(_) => Err(Error::timeout(format!(
-            "no event came from `{name}` within {PATIENCE:?}"
-        ))),
+        Err(_) => Err(Error::timeout(format!("no event came from `{name}` within {PATIENCE:?}"))),
     }
 }
 
@@ -240,9 +227,6 @@ impl Actor for Catch {
     }
 
     async fn handle(&self, event: &Event, _: &mut Outbox) -> Result<()> {
-        self.0
-            .send(event.clone())
-            .await
-            .map_err(|_| Error::gone("the test has ended"))
+        self.0.send(event.clone()).await.map_err(|_| Error::gone("the test has ended"))
     }
 }

@@ -20,11 +20,7 @@ use crate::outbox::Outbox;
 /// Runs an actor until its inbox is closed and empty.
 pub(crate) async fn work<A: Actor>(actor: &A, line: Line, seat: usize) {
     let mut outbox = line.new_outbox();
-    let mut hands = Hands {
-        line,
-        batch: Batch::default(),
-        waited: false,
-    };
+    let mut hands = Hands { line, batch: Batch::default(), waited: false };
     let mut pace = Pace::default();
     while pace.take(&mut hands, seat).await {
         while let Some(event) = hands.batch.pop() {
@@ -36,11 +32,7 @@ pub(crate) async fn work<A: Actor>(actor: &A, line: Line, seat: usize) {
 
 /// Runs a light actor, and the light actors behind it in its task, until its inbox is closed and empty.
 pub(crate) async fn work_light(line: Line, seat: usize) {
-    let mut hands = Hands {
-        line,
-        batch: Batch::default(),
-        waited: false,
-    };
+    let mut hands = Hands { line, batch: Batch::default(), waited: false };
     let mut pace = Pace::default();
     while pace.take(&mut hands, seat).await {
         while let Some(event) = hands.batch.pop() {
@@ -107,26 +99,17 @@ async fn handle<A: Actor>(actor: &A, hands: &mut Hands, outbox: &mut Outbox, eve
 
 /// Calls the handler once. It is polled once without any preparation, and only where it then waits for something is the
 /// rest of the batch let go and the deadline watched.
-async fn attempt<A: Actor>(
-    actor: &A,
-    hands: &mut Hands,
-    outbox: &mut Outbox,
-    event: &Event,
-) -> Result<()> {
+async fn attempt<A: Actor>(actor: &A, hands: &mut Hands, outbox: &mut Outbox, event: &Event) -> Result<()> {
     // The handler cannot change the actor, and what it pushed is forgotten: nothing broken is seen after a panic.
     let mut future = pin!(caught(move || actor.handle(event, outbox))?);
-    if let Poll::Ready(outcome) =
-        poll_fn(|context| Poll::Ready(poll_caught(future.as_mut(), context))).await
-    {
+    if let Poll::Ready(outcome) = poll_fn(|context| Poll::Ready(poll_caught(future.as_mut(), context))).await {
         return outcome;
     }
     hands.let_go().await;
     let allowed = hands.line.head().policy.deadline;
     let latest = Instant::now() + allowed;
     // An error that tells of a late event must arrive.
-    let own = event
-        .deadline()
-        .filter(|own| *own < latest && event.error().is_none());
+    let own = event.deadline().filter(|own| *own < latest && event.error().is_none());
     let rest = poll_fn(|context| poll_caught(future.as_mut(), context));
     let outcome = timeout_at(own.unwrap_or(latest), rest).await;
     hands.line.set_now(Moment::now());
@@ -208,10 +191,6 @@ impl Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self {
-            limit: 1,
-            began: Moment::now(),
-            unbroken: 0,
-        }
+        Self { limit: 1, began: Moment::now(), unbroken: 0 }
     }
 }
