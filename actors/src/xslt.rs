@@ -1,0 +1,202 @@
+//! Transforms by XSLT 1.0 with EXSLT, on libxslt.
+
+mod job;
+mod libxslt;
+mod limits;
+mod output;
+mod report;
+mod run;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use playhouse_engine::{Actor, Error, Event, Format, Outbox, Payload, Ports, Result, Text, Xml};
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
+
+use job::{Job, Outcome};
+use libxslt::Stylesheet;
+pub use limits::Limits;
+use output::{Method, Output};
+use report::{Failure, FailureKind};
+
+/// From this size on, in bytes, a document is transformed on tokio's blocking pool, lest it hold a thread of the
+/// runtime: so many take about half a millisecond, against which the way to the pool and back counts for little.
+const LARGE: usize = 16 * 1024;
+
+/// Where the output's media type and encoding are told.
+const CONTENT_TYPE: &str = "http.header.content-type";
+
+/// Transforms each XML document by a stylesheet, compiled once and shared by all workers.
+///
+/// `xsl:output` decides what is made: XML, or text where the method is `html` or `text` (bytes where that is not in
+/// UTF-8); the attribute `http.header.content-type` tells it. What `xsl:message` says is traced at info;
+/// `terminate="yes"` makes the event fail with that text, kind `Malformed`.
+///
+/// A stylesheet is trusted like code, a document is not: a `DOCTYPE` is refused, nothing is fetched or written, and
+/// `document()` reads but the stylesheet itself and the folders that were allowed. [`Limits`] bound size, depth,
+/// recursion and work; the length of the strings that a stylesheet builds is its own affair.
+///
+/// ```
+/// use playhouse_actors::Xslt;
+///
+/// # fn main() -> playhouse_engine::Result<()> {
+/// let greet = Xslt::from_text(
+///     r#"<xsl:stylesheet version="1.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform">
+///          <xsl:param name="word"/>
+///          <xsl:template match="/name"><p><xsl:value-of select="$word"/>, <xsl:value-of select="."/></p></xsl:template>
+///        </xsl:stylesheet>"#,
+/// )?
+/// .parameter("word", "Hello")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Xslt {
+    job: Arc<Job>,
+    types: Types,
+}
+
+/// The content type of each method that a result can have.
+#[derive(Debug)]
+struct Types {
+    xml: Text,
+    html: Text,
+    text: Text,
+}
+
+impl Xslt {
+    /// Compiles a stylesheet from its text, which can import by absolute path only.
+    ///
+    /// # Errors
+    /// `Malformed` where the stylesheet does not compile, with line and reason.
+    pub fn from_text(text: &str) -> Result<Self> {
+        Ok(Self::new(Stylesheet::from_text(text)?))
+    }
+
+    /// Reads and compiles a stylesheet, and what it imports and includes. No file is read again later.
+    ///
+    /// # Errors
+    /// `Malformed` where a file cannot be read or the stylesheet does not compile, with file, line and reason.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self::new(Stylesheet::from_file(path.as_ref())?))
+    }
+
+    /// Sets a global parameter: a string, never an XPath expression. A name in a namespace is written `{uri}name`.
+    ///
+    /// # Errors
+    /// `Malformed` where the stylesheet declares no such parameter.
+    pub fn parameter(mut self, name: &str, value: &str) -> Result<Self> {
+        self.job_mut().set_parameter(name, value)?;
+        Ok(self)
+    }
+
+    /// Allows `document()` to read the files beneath a folder, links followed. It may be called for several folders.
+    ///
+    /// # Errors
+    /// `Malformed` where the folder does not exist.
+    pub fn allow_folder(mut self, path: impl AsRef<Path>) -> Result<Self> {
+        self.job_mut().stylesheet.allow_folder(path.as_ref())?;
+        Ok(self)
+    }
+
+    /// Sets what documents and transforms may cost.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.job_mut().limits = limits;
+        self
+    }
+
+    fn new(stylesheet: Stylesheet) -> Self {
+        if let Some(warning) = stylesheet.warning() {
+            warn!(warning, "stylesheet compiled with a warning");
+        }
+        let settings = stylesheet.output();
+        let encoding = settings.encoding();
+        let tell =
+            |default| Text::from(format!("{}; charset={encoding}", settings.media_type.as_deref().unwrap_or(default)));
+        let types = Types { xml: tell("application/xml"), html: tell("text/html"), text: tell("text/plain") };
+        Self { job: Arc::new(Job::new(stylesheet)), types }
+    }
+
+    fn job_mut(&mut self) -> &mut Job {
+        Arc::get_mut(&mut self.job).expect("a handler alone shares the job, and it borrows the actor")
+    }
+
+    async fn transform(&self, input: &Bytes, is_text: bool) -> Result<Output> {
+        let outcome = if input.len() < LARGE {
+            self.job.run(input, is_text)
+        } else {
+            self.run_aside(input, is_text, Job::run).await?
+        };
+        let outcome = if outcome.deeper { self.run_aside(input, is_text, Job::run_deep).await? } else { outcome };
+        for message in &outcome.messages {
+            info!(text = %message, "message of the stylesheet");
+        }
+        Ok(outcome.result?)
+    }
+
+    /// Runs the job on the blocking pool.
+    async fn run_aside(
+        &self,
+        input: &Bytes,
+        is_text: bool,
+        run: impl FnOnce(&Job, &[u8], bool) -> Outcome + Send + 'static,
+    ) -> Result<Outcome> {
+        let (job, input) = (self.job.clone(), input.clone());
+        let outcome = spawn_blocking(move || run(&job, &input, is_text)).await;
+        outcome.map_err(|error| Error::cancelled("the transform was given up").caused_by(error))
+    }
+
+    fn answer(&self, event: &Event, Output { body, method }: Output) -> Event {
+        let (content_type, payload) = match method {
+            Method::Xml => (&self.types.xml, Payload::Xml(Xml::new(body))),
+            Method::Html => (&self.types.html, self.characters(body)),
+            Method::Text => (&self.types.text, self.characters(body)),
+        };
+        event.derive(payload).with_attribute(CONTENT_TYPE, content_type.clone())
+    }
+
+    fn characters(&self, body: Bytes) -> Payload {
+        if self.job.stylesheet.output().encoding().eq_ignore_ascii_case("UTF-8")
+            && let Ok(text) = Text::from_utf8(body.clone())
+        {
+            return Payload::Text(text);
+        }
+        Payload::Bytes(body)
+    }
+}
+
+impl Actor for Xslt {
+    fn ports(&self) -> Ports {
+        Ports::pipe(Format::XML | Format::TEXT | Format::BYTES, Format::XML | Format::TEXT | Format::BYTES)
+    }
+
+    async fn handle(&self, event: &Event, out: &mut Outbox) -> Result<()> {
+        let output = match event.payload() {
+            Payload::Text(text) => self.transform(&text.clone().into_bytes(), true).await?,
+            Payload::Bytes(bytes) => self.transform(bytes, false).await?,
+            Payload::Xml(xml) => self.transform(xml.bytes(), false).await?,
+            other => {
+                return Err(Error::unsupported(format!("expected an XML document, found {}", other.format())));
+            }
+        };
+        out.push(self.answer(event, output));
+        Ok(())
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(Failure { kind, message }: Failure) -> Self {
+        match kind {
+            FailureKind::Malformed | FailureKind::Terminated | FailureKind::Stylesheet => Self::malformed(message),
+            FailureKind::TooLarge => Self::too_large(message),
+            FailureKind::Forbidden => Self::forbidden(message),
+            FailureKind::Recursion | FailureKind::Transform => Self::internal(message),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+/*
+ * What `libxslt.rs` cannot say itself: variadic callbacks, which stable Rust cannot define, and fields of structs whose
+ * layout only the installed headers know. No policy is decided here.
+ */
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <libexslt/exslt.h>
+#include <libxml/SAX2.h>
+#include <libxml/parser.h>
+#include <libxml/parserInternals.h>
+#include <libxml/xmlerror.h>
+#include <libxslt/documents.h>
+#include <libxslt/imports.h>
+#include <libxslt/security.h>
+#include <libxslt/transform.h>
+#include <libxslt/xslt.h>
+#include <libxslt/xsltInternals.h>
+#include <libxslt/xsltutils.h>
+
+/* The functions of `libxslt.rs` that are called from here. */
+struct playhouse_callbacks {
+    /* Text that libxslt reports; returns 0 if this thread runs nothing of ours. */
+    int (*report)(int kind, const char *text, size_t length);
+    /* An error of libxml2. */
+    void (*error)(const char *file, int line, const char *text);
+    /* Loads a stylesheet's module or what `document()` names. */
+    xmlDocPtr (*load)(const xmlChar *uri, xmlDictPtr dict, int options, void *context, int kind);
+};
+
+struct playhouse_limits {
+    unsigned int depth;
+    unsigned long nodes;
+    /* Out: how deep the document is, and why it was refused. */
+    unsigned int deepest;
+    int refused;
+};
+
+struct playhouse_output {
+    const xmlChar *method;
+    const xmlChar *encoding;
+    const xmlChar *media_type;
+};
+
+struct playhouse_handlers {
+    xmlStructuredErrorFunc structured;
+    void *structured_context;
+    xmlGenericErrorFunc generic;
+    void *generic_context;
+};
+
+enum { REPORT_TEXT, REPORT_PLACE, REPORT_OTHER };
+enum { REFUSED_DOCTYPE = 1, REFUSED_DEPTH, REFUSED_NODES };
+
+static struct playhouse_callbacks callbacks;
+static xsltSecurityPrefsPtr preferences;
+static xsltDocLoaderFunc default_loader;
+
+static void report(void *context, const char *format, ...) {
+    char text[4096];
+    va_list arguments;
+    int kind = REPORT_OTHER;
+    int length;
+
+    /* The transform has been stopped: what it still says while it unwinds is unfinished. */
+    if (context != NULL && ((xsltTransformContextPtr)context)->state == XSLT_STATE_STOPPED)
+        return;
+    /* xsltPrintErrorContext says where ("%s: file %s ..."), then the message follows as a plain "%s". */
+    if (strcmp(format, "%s") == 0)
+        kind = REPORT_TEXT;
+    else if (strncmp(format, "%s: ", 4) == 0 || strcmp(format, "%s\n") == 0)
+        kind = REPORT_PLACE;
+
+    va_start(arguments, format);
+    length = vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        return;
+    if ((size_t)length >= sizeof(text))
+        length = sizeof(text) - 1;
+    if (callbacks.report(kind, text, (size_t)length) == 0)
+        fwrite(text, 1, (size_t)length, stderr);
+}
+
+#if LIBXML_VERSION >= 21200
+static void error(void *context, const xmlError *problem) {
+#else
+static void error(void *context, xmlErrorPtr problem) {
+#endif
+    (void)context;
+    if (problem != NULL && problem->message != NULL && problem->level > XML_ERR_WARNING)
+        callbacks.error(problem->file, problem->line, problem->message);
+}
+
+static xmlDocPtr load(const xmlChar *uri, xmlDictPtr dict, int options, void *context, xsltLoadType kind) {
+    /* Nothing of ours runs on this thread: another user of libxslt in the process keeps its loader. */
+    if (callbacks.report(REPORT_OTHER, "", 0) == 0)
+        return default_loader(uri, dict, options, context, kind);
+    return callbacks.load(uri, dict, options, context, kind);
+}
+
+/* Initialises the libraries. MUST be called once, before all else. Returns 0 if memory is out. */
+int playhouse_xslt_start(const struct playhouse_callbacks *given) {
+    callbacks = *given;
+    xmlInitParser();
+    xsltInit();
+    exsltRegisterAll();
+    preferences = xsltNewSecurityPrefs();
+    if (preferences == NULL)
+        return 0;
+    /* Reading has its own gate: every file comes through `load`. */
+    xsltSetSecurityPrefs(preferences, XSLT_SECPREF_WRITE_FILE, xsltSecurityForbid);
+    xsltSetSecurityPrefs(preferences, XSLT_SECPREF_CREATE_DIRECTORY, xsltSecurityForbid);
+    xsltSetSecurityPrefs(preferences, XSLT_SECPREF_READ_NETWORK, xsltSecurityForbid);
+    xsltSetSecurityPrefs(preferences, XSLT_SECPREF_WRITE_NETWORK, xsltSecurityForbid);
+    default_loader = xsltDocDefaultLoader;
+    xsltSetLoaderFunc(load);
+    xsltSetGenericErrorFunc(NULL, report);
+    return 1;
+}
+
+/* Takes what libxml2 reports on this thread; `previous` is put back by playhouse_xslt_leave. */
+void playhouse_xslt_enter(struct playhouse_handlers *previous) {
+    previous->structured = xmlStructuredError;
+    previous->structured_context = xmlStructuredErrorContext;
+    previous->generic = xmlGenericError;
+    previous->generic_context = xmlGenericErrorContext;
+    xmlSetStructuredErrorFunc(NULL, error);
+    xmlSetGenericErrorFunc(NULL, report);
+}
+
+void playhouse_xslt_leave(const struct playhouse_handlers *previous) {
+    xmlSetStructuredErrorFunc(previous->structured_context, previous->structured);
+    xmlSetGenericErrorFunc(previous->generic_context, previous->generic);
+}
+
+static void refuse(xmlParserCtxtPtr parser, int reason) {
+    ((struct playhouse_limits *)parser->_private)->refused = reason;
+    parser->wellFormed = 0;
+    xmlStopParser(parser);
+}
+
+static void refuse_doctype(void *context, const xmlChar *name, const xmlChar *id, const xmlChar *system) {
+    (void)name;
+    (void)id;
+    (void)system;
+    refuse(context, REFUSED_DOCTYPE);
+}
+
+static void start_element(void *context, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int namespaces,
+                          const xmlChar **namespace_table, int attributes, int defaulted,
+                          const xmlChar **attribute_table) {
+    xmlParserCtxtPtr parser = context;
+    struct playhouse_limits *limits = parser->_private;
+    unsigned int depth = (unsigned int)parser->nodeNr + 1;
+    unsigned long nodes = 1 + (unsigned long)attributes;
+
+    if (depth > limits->depth) {
+        refuse(parser, REFUSED_DEPTH);
+        return;
+    }
+    if (nodes > limits->nodes) {
+        refuse(parser, REFUSED_NODES);
+        return;
+    }
+    limits->nodes -= nodes;
+    if (depth > limits->deepest)
+        limits->deepest = depth;
+    xmlSAX2StartElementNs(context, name, prefix, uri, namespaces, namespace_table, attributes, defaulted,
+                          attribute_table);
+}
+
+/* Parses under `limits` (and without DOCTYPE), or, where that is NULL, as something that is trusted. */
+xmlDocPtr playhouse_xslt_parse(const char *bytes, int length, const char *url, const char *encoding, xmlDictPtr dict,
+                               struct playhouse_limits *limits) {
+    /* XPath knows no CDATA sections: they are text. */
+    int options = XML_PARSE_NONET | XML_PARSE_NOCDATA;
+    xmlParserCtxtPtr parser = xmlNewParserCtxt();
+    xmlDocPtr document;
+
+    if (parser == NULL)
+        return NULL;
+    if (dict != NULL) {
+        xmlDictFree(parser->dict);
+        parser->dict = dict;
+        xmlDictReference(dict);
+    }
+    if (limits != NULL) {
+        options |= XML_PARSE_COMPACT;
+        parser->_private = limits;
+        parser->sax->internalSubset = refuse_doctype;
+        parser->sax->startElementNs = start_element;
+    } else {
+        options |= XML_PARSE_NOENT;
+    }
+    if (encoding != NULL)
+        options |= XML_PARSE_IGNORE_ENC;
+    document = xmlCtxtReadMemory(parser, bytes, length, url, encoding, options);
+    if (document != NULL && limits != NULL && limits->refused) {
+        xmlFreeDoc(document);
+        document = NULL;
+    }
+    xmlFreeParserCtxt(parser);
+    return document;
+}
+
+/* Reads what `xsl:output` says, imports included. */
+void playhouse_xslt_output(xsltStylesheetPtr style, struct playhouse_output *output) {
+    XSLT_GET_IMPORT_PTR(output->method, style, method)
+    XSLT_GET_IMPORT_PTR(output->encoding, style, encoding)
+    XSLT_GET_IMPORT_PTR(output->media_type, style, mediaType)
+}
+
+/* Tells whether the stylesheet or what it imports declares a global parameter. */
+int playhouse_xslt_declares(xsltStylesheetPtr style, const xmlChar *name, const xmlChar *uri) {
+    for (; style != NULL; style = xsltNextImport(style)) {
+        for (xsltStackElemPtr element = style->variables; element != NULL; element = element->next) {
+            if (element->comp != NULL && element->comp->type == XSLT_FUNC_PARAM &&
+                xmlStrEqual(element->name, name) && xmlStrEqual(element->nameURI, uri))
+                return 1;
+        }
+    }
+    return 0;
+}
+
+xsltTransformContextPtr playhouse_xslt_transform(xsltStylesheetPtr style, xmlDocPtr document, int depth,
+                                                 unsigned long operations) {
+    xsltTransformContextPtr transform = xsltNewTransformContext(style, document);
+
+    if (transform == NULL)
+        return NULL;
+    if (xsltSetCtxtSecurityPrefs(preferences, transform) != 0) {
+        xsltFreeTransformContext(transform);
+        return NULL;
+    }
+    xsltSetTransformErrorFunc(transform, transform, report);
+    transform->maxTemplateDepth = depth;
+    transform->opLimit = operations;
+    transform->xpathCtxt->opLimit = operations;
+    return transform;
+}
+
+int playhouse_xslt_state(xsltTransformContextPtr transform) {
+    return transform->state;
+}
+
+int playhouse_xslt_is_html(xmlDocPtr result) {
+    return result->type == XML_HTML_DOCUMENT_NODE;
+}
+
+void playhouse_xslt_free(void *memory) {
+    xmlFree(memory);
+}

@@ -1,0 +1,538 @@
+//! The binding to libxml2 and libxslt: the one file with `unsafe` in it, safe to use from outside. It holds stylesheets
+//! and documents, runs the one on the other, and turns what the libraries report into [`Failure`]s. Knows no events.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_ulong, c_void};
+use std::marker::PhantomData;
+use std::mem::{self, MaybeUninit};
+use std::path::Path;
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+
+use super::limits::{Limits, Refusal};
+use super::output::{Method, Output, OutputSettings};
+use super::report::{Failure, FailureKind};
+use super::run::Run;
+use super::sources::{Sources, TEXT_NAME};
+
+/// A parsed document. It belongs to one thread at a time, and a transform may change it (`xsl:strip-space`).
+pub(super) struct Document {
+    pointer: NonNull<ffi::Doc>,
+    depth: u32,
+}
+
+// SAFETY: a document is reached through its owner alone; its dictionary, which results share, counts its references
+// under a lock of libxml2.
+unsafe impl Send for Document {}
+
+impl Document {
+    /// Parses untrusted bytes. `is_text` says that they are UTF-8 whatever the declaration says.
+    pub(super) fn parse(bytes: &[u8], is_text: bool, limits: &Limits) -> Result<Self, Failure> {
+        start();
+        let scope = Scope::enter(Run::new(Arc::default(), *limits));
+        let parsed = parse_limited(bytes, None, is_text, limits);
+        let log = scope.leave().log;
+        parsed.map_err(|refusal| refusal.unwrap_or_else(|| log.malformed()))
+    }
+
+    /// Returns how deep the elements are nested.
+    pub(super) fn depth(&self) -> u32 {
+        self.depth
+    }
+}
+
+impl Drop for Document {
+    fn drop(&mut self) {
+        // SAFETY: the document is ours and nothing points into it: a run's context is freed before `apply` returns.
+        unsafe { ffi::xmlFreeDoc(self.pointer.as_ptr()) }
+    }
+}
+
+/// A compiled stylesheet, shared by any number of threads: libxslt only reads it in a run.
+#[derive(Debug)]
+pub(super) struct Stylesheet {
+    pointer: NonNull<ffi::Style>,
+    sources: Arc<Sources>,
+    output: OutputSettings,
+    warning: Option<String>,
+}
+
+// SAFETY: a run keeps all that changes in its context, and the dictionary counts references under a lock.
+unsafe impl Send for Stylesheet {}
+// SAFETY: as above; libxslt documents that one stylesheet serves many threads at once.
+unsafe impl Sync for Stylesheet {}
+
+impl Stylesheet {
+    /// Compiles a stylesheet from its text, which has no folder: it can import by absolute path only.
+    pub(super) fn from_text(text: &str) -> Result<Self, Failure> {
+        let mut sources = Sources::default();
+        sources.add(TEXT_NAME.to_owned(), text.as_bytes().into());
+        Self::compile(TEXT_NAME, sources)
+    }
+
+    /// Reads and compiles a stylesheet; what it imports and includes is found relative to it.
+    pub(super) fn from_file(path: &Path) -> Result<Self, Failure> {
+        let mut sources = Sources::default();
+        let url = sources.read(path)?;
+        Self::compile(&url, sources)
+    }
+
+    /// Says whether `document()` may read any folder.
+    pub(super) fn reads_folders(&self) -> bool {
+        self.sources.has_folders()
+    }
+
+    /// Allows `document()` to read the files beneath a folder.
+    pub(super) fn allow_folder(&mut self, path: &Path) -> Result<(), Failure> {
+        Arc::make_mut(&mut self.sources).allow(path)
+    }
+
+    /// Returns what `xsl:output` says.
+    pub(super) fn output(&self) -> &OutputSettings {
+        &self.output
+    }
+
+    /// Returns what libxslt finds wrong with the stylesheet and yet puts up with.
+    pub(super) fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    fn compile(url: &str, sources: Sources) -> Result<Self, Failure> {
+        static COMPILE: Mutex<()> = Mutex::new(());
+        start();
+        let text = sources.get(url).unwrap_or_default();
+        let (is_text, url) = (url == TEXT_NAME, c_string(url)?);
+        // What libxslt registers while it compiles is shared by the process.
+        let _lock = COMPILE.lock().unwrap_or_else(PoisonError::into_inner);
+        let scope = Scope::enter(Run::new(Arc::new(sources), Limits::default()));
+        let Some(document) = parse(&text, Some(&url), is_text, ptr::null_mut(), None) else {
+            return Err(scope.leave().log.stylesheet());
+        };
+        // SAFETY: the document is ours, and parsed. On success the stylesheet owns it, otherwise it stays ours.
+        let Some(pointer) = NonNull::new(unsafe { ffi::xsltParseStylesheetDoc(document.as_ptr()) }) else {
+            // SAFETY: a failed compile leaves the document to its caller.
+            unsafe { ffi::xmlFreeDoc(document.as_ptr()) };
+            return Err(scope.leave().log.stylesheet());
+        };
+        let run = scope.leave();
+        let mut style =
+            Self { pointer, sources: run.sources, output: OutputSettings::default(), warning: run.log.warning() };
+        let mut output = ffi::OutputSettings::default();
+        // SAFETY: both pointers are valid for the call; the strings filled in are the stylesheet's own.
+        let (method, encoding, media_type) = unsafe {
+            ffi::playhouse_xslt_output(style.pointer.as_ptr(), &mut output);
+            (string(output.method), string(output.encoding), string(output.media_type))
+        };
+        style.output = OutputSettings::read(method.as_deref(), encoding, media_type, |_| {
+            // SAFETY: the name is a string of the stylesheet; the handler found is closed at once.
+            unsafe {
+                let handler = ffi::xmlFindCharEncodingHandler(output.encoding);
+                !handler.is_null() && ffi::xmlCharEncCloseFunc(handler) >= 0
+            }
+        })?;
+        Ok(style)
+    }
+
+    /// Makes a parameter for this stylesheet, which must declare it; a namespace is written `{uri}name`.
+    pub(super) fn parameter(&self, name: &str, value: &str) -> Result<Parameter, Failure> {
+        let (uri, local) = match name.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+            Some((uri, local)) => (Some(c_string(uri)?), c_string(local)?),
+            None => (None, c_string(name)?),
+        };
+        let uri = uri.as_ref().map_or(ptr::null(), |uri| uri.as_ptr());
+        // SAFETY: the strings live for the call; the stylesheet is only read.
+        if unsafe { ffi::playhouse_xslt_declares(self.pointer.as_ptr(), local.as_ptr(), uri) } == 0 {
+            let message = format!("the stylesheet declares no parameter `{name}`");
+            return Err(Failure::new(FailureKind::Stylesheet, message));
+        }
+        Ok(Parameter { name: c_string(name)?, value: c_string(value)? })
+    }
+
+    /// Transforms a document; what `xsl:message` said is added to `messages`. The stack MUST have room for
+    /// `limits.recursion` levels.
+    pub(super) fn apply(
+        &self,
+        document: &mut Document,
+        parameters: &[Parameter],
+        limits: &Limits,
+        messages: &mut Vec<String>,
+    ) -> Result<Output, Failure> {
+        let scope = Scope::enter(Run::new(self.sources.clone(), *limits));
+        let (state, output) = self.run(document, parameters, limits);
+        let mut log = scope.leave().log;
+        let result = match (state, output) {
+            (ffi::STATE_OK, Some(output)) if !log.failed => Ok(output),
+            (ffi::STATE_STOPPED, _) => Err(log.stopped()),
+            _ => Err(log.transform()),
+        };
+        messages.append(&mut log.messages);
+        result
+    }
+
+    fn run(&self, document: &mut Document, parameters: &[Parameter], limits: &Limits) -> (c_int, Option<Output>) {
+        let recursion = c_int::try_from(limits.recursion).unwrap_or(c_int::MAX);
+        let operations = c_ulong::try_from(limits.operations).unwrap_or(c_ulong::MAX);
+        let (style, source) = (self.pointer.as_ptr(), document.pointer.as_ptr());
+        // SAFETY: stylesheet and document outlive the context, which is freed below; the document is borrowed mutably,
+        // so that no other run changes it meanwhile.
+        let Some(context) =
+            NonNull::new(unsafe { ffi::playhouse_xslt_transform(style, source, recursion, operations) })
+        else {
+            return (ffi::STATE_ERROR, None);
+        };
+        for parameter in parameters {
+            // SAFETY: libxslt copies both strings; a name that it refuses is reported and sets the state.
+            unsafe {
+                ffi::xsltQuoteOneUserParam(context.as_ptr(), parameter.name.as_ptr(), parameter.value.as_ptr());
+            }
+        }
+        // SAFETY: the context was made for this stylesheet and document. The result is ours, and keeps what it needs
+        // of the context's dictionary by reference count, so that the context can go first.
+        let (state, result) = unsafe {
+            let (params, output, profile) = (ptr::null(), ptr::null(), ptr::null_mut());
+            let result = ffi::xsltApplyStylesheetUser(style, source, params, output, profile, context.as_ptr());
+            let state = ffi::playhouse_xslt_state(context.as_ptr());
+            ffi::xsltFreeTransformContext(context.as_ptr());
+            (state, result)
+        };
+        let Some(result) = NonNull::new(result).map(|pointer| Document { pointer, depth: 0 }) else {
+            return (state, None);
+        };
+        (state, self.serialise(&result))
+    }
+
+    fn serialise(&self, result: &Document) -> Option<Output> {
+        let (mut text, mut length) = (ptr::null_mut(), 0);
+        // SAFETY: result and stylesheet are valid; the text is allocated by libxml2 and ours from here on.
+        let (status, is_html) = unsafe {
+            let status =
+                ffi::xsltSaveResultToString(&mut text, &mut length, result.pointer.as_ptr(), self.pointer.as_ptr());
+            (status, ffi::playhouse_xslt_is_html(result.pointer.as_ptr()) != 0)
+        };
+        let body = match NonNull::new(text) {
+            Some(pointer) => Bytes::from_owner(Buffer { pointer, length: usize::try_from(length).unwrap_or(0) }),
+            None => Bytes::new(),
+        };
+        let method = self.output.method.unwrap_or(if is_html { Method::Html } else { Method::Xml });
+        (status == 0).then_some(Output { body, method })
+    }
+}
+
+impl Drop for Stylesheet {
+    fn drop(&mut self) {
+        // SAFETY: no run is under way, since each borrows the stylesheet.
+        unsafe { ffi::xsltFreeStylesheet(self.pointer.as_ptr()) }
+    }
+}
+
+/// A parameter of a stylesheet. Its value is a string, never an XPath expression.
+#[derive(Clone, Debug)]
+pub(super) struct Parameter {
+    name: CString,
+    value: CString,
+}
+
+impl Parameter {
+    pub(super) fn has_the_name_of(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+/// Text that libxml2 allocated.
+struct Buffer {
+    pointer: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the text is owned by this value and never changed.
+unsafe impl Send for Buffer {}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: libxml2 said that it wrote so many bytes there.
+        unsafe { std::slice::from_raw_parts(self.pointer.as_ptr(), self.length) }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: allocated by libxml2, and freed here only.
+        unsafe { ffi::playhouse_xslt_free(self.pointer.as_ptr().cast()) }
+    }
+}
+
+/// A call into the libraries: while it lives, this thread's reports go to its run.
+struct Scope {
+    previous: ffi::Handlers,
+    this_thread: PhantomData<*const ()>,
+}
+
+impl Scope {
+    fn enter(run: Run) -> Self {
+        run.begin();
+        let mut previous = MaybeUninit::uninit();
+        // SAFETY: the call fills in the handlers, which are this thread's own.
+        let previous = unsafe {
+            ffi::playhouse_xslt_enter(previous.as_mut_ptr());
+            previous.assume_init()
+        };
+        Self { previous, this_thread: PhantomData }
+    }
+
+    fn leave(self) -> Run {
+        Run::end().expect("the scope began a run, and it alone ends it")
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        Run::end();
+        // SAFETY: puts back on this thread what `enter` found there.
+        unsafe { ffi::playhouse_xslt_leave(&self.previous) }
+    }
+}
+
+/// Initialises the libraries, once for the process.
+fn start() {
+    static STARTED: OnceLock<()> = OnceLock::new();
+    STARTED.get_or_init(|| {
+        let callbacks = ffi::Callbacks { report: on_report, error: on_error, load: on_load };
+        // SAFETY: called once, before all other calls; the callbacks live as long as the process.
+        let started = unsafe { ffi::playhouse_xslt_start(&callbacks) };
+        assert_ne!(started, 0, "libxslt finds no memory to start");
+    });
+}
+
+/// Parses under limits. `Err(None)` means that the log tells why.
+fn parse_limited(
+    bytes: &[u8],
+    url: Option<&CStr>,
+    is_text: bool,
+    limits: &Limits,
+) -> Result<Document, Option<Failure>> {
+    limits.check_size(bytes.len())?;
+    let mut bounds = ffi::Bounds {
+        depth: limits.depth,
+        nodes: c_ulong::try_from(limits.nodes).unwrap_or(c_ulong::MAX),
+        deepest: 0,
+        refused: 0,
+    };
+    match parse(bytes, url, is_text, ptr::null_mut(), Some(&mut bounds)) {
+        Some(pointer) => Ok(Document { pointer, depth: bounds.deepest }),
+        None => Err(match bounds.refused {
+            ffi::REFUSED_DOCTYPE => Some(Refusal::Doctype),
+            ffi::REFUSED_DEPTH => Some(Refusal::Depth),
+            ffi::REFUSED_NODES => Some(Refusal::Nodes),
+            _ => None,
+        }
+        .map(|refusal| limits.failure(refusal))),
+    }
+}
+
+fn parse(
+    bytes: &[u8],
+    url: Option<&CStr>,
+    is_text: bool,
+    dictionary: *mut ffi::Dict,
+    bounds: Option<&mut ffi::Bounds>,
+) -> Option<NonNull<ffi::Doc>> {
+    let length = c_int::try_from(bytes.len()).ok()?;
+    let url = url.map_or(ptr::null(), CStr::as_ptr);
+    let encoding = if is_text { c"UTF-8".as_ptr() } else { ptr::null() };
+    let bounds = bounds.map_or(ptr::null_mut(), ptr::from_mut);
+    // SAFETY: all pointers are null or valid for the call, the bytes for `length`; libxml2 copies what it keeps. The
+    // dictionary is null or came from libxslt, which passes it for this very use.
+    NonNull::new(unsafe { ffi::playhouse_xslt_parse(bytes.as_ptr().cast(), length, url, encoding, dictionary, bounds) })
+}
+
+extern "C" fn on_report(kind: c_int, text: *const c_char, length: usize) -> c_int {
+    // SAFETY: the caller passes a buffer of that length.
+    let text = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), length) };
+    let taken = Run::with(|run| match kind {
+        ffi::REPORT_TEXT => run.log.text(&String::from_utf8_lossy(text)),
+        ffi::REPORT_PLACE => run.log.place(&String::from_utf8_lossy(text)),
+        _ => run.log.other(&String::from_utf8_lossy(text)),
+    });
+    taken.is_some().into()
+}
+
+extern "C" fn on_error(file: *const c_char, line: c_int, text: *const c_char) {
+    // SAFETY: both are null or strings that live for the call.
+    let (file, text) = unsafe { (string(file), string(text)) };
+    Run::with(|run| run.log.library(file.as_deref(), line, text.as_deref().unwrap_or_default()));
+}
+
+extern "C" fn on_load(
+    uri: *const c_char,
+    dictionary: *mut ffi::Dict,
+    _options: c_int,
+    _context: *mut c_void,
+    kind: c_int,
+) -> *mut ffi::Doc {
+    if uri.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: libxslt passes a string that lives for the call.
+    let url = unsafe { CStr::from_ptr(uri) };
+    let name = url.to_string_lossy();
+    let loaded = if kind == ffi::LOAD_STYLESHEET {
+        let read = Run::with(|run| Arc::make_mut(&mut run.sources).module(&name));
+        match read {
+            Some(Ok(text)) => Ok(parse(&text, Some(url), false, dictionary, None)),
+            Some(Err(failure)) => Err(failure),
+            None => Ok(None),
+        }
+    } else {
+        load_document(&name, url)
+    };
+    match loaded {
+        Ok(Some(document)) => return document.as_ptr(),
+        Ok(None) => Run::with(|run| run.log.failed = true),
+        Err(failure) => Run::with(|run| run.log.fail(failure)),
+    };
+    ptr::null_mut()
+}
+
+fn load_document(name: &str, url: &CStr) -> Result<Option<NonNull<ffi::Doc>>, Failure> {
+    let Some((sources, limits)) = Run::with(|run| (run.sources.clone(), run.limits)) else {
+        return Ok(None);
+    };
+    // `document('')` is the stylesheet: parsed anew, since a run may change its documents.
+    if let Some(text) = sources.get(name) {
+        return Ok(parse(&text, Some(url), name == TEXT_NAME, ptr::null_mut(), None));
+    }
+    let bytes = sources.document(name, limits.bytes)?;
+    match parse_limited(&bytes, Some(url), false, &limits) {
+        Ok(document) => {
+            let pointer = document.pointer;
+            // libxslt owns it from here on.
+            mem::forget(document);
+            Ok(Some(pointer))
+        }
+        Err(Some(failure)) => Err(failure),
+        Err(None) => Ok(None),
+    }
+}
+
+fn c_string(text: &str) -> Result<CString, Failure> {
+    CString::new(text).map_err(|_| {
+        let message = format!("`{}` has a NUL character in it", text.replace('\0', "\\0"));
+        Failure::new(FailureKind::Stylesheet, message)
+    })
+}
+
+/// # Safety
+/// `text` MUST be null, or a string that lives for the call.
+unsafe fn string(text: *const c_char) -> Option<String> {
+    // SAFETY: promised by the caller.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+}
+
+/// The functions of libxml2, libxslt and `libxslt.c`, and the structs that the latter shares with this file.
+mod ffi {
+    use super::{c_char, c_int, c_uint, c_ulong, c_void, ptr};
+
+    macro_rules! opaque {
+        ($($name:ident),*) => { $(#[repr(C)] pub(super) struct $name { _private: [u8; 0] })* };
+    }
+
+    opaque!(Doc, Dict, Style, Transform, Encoder);
+
+    pub(super) const STATE_OK: c_int = 0;
+    pub(super) const STATE_ERROR: c_int = 1;
+    pub(super) const STATE_STOPPED: c_int = 2;
+    pub(super) const REPORT_TEXT: c_int = 0;
+    pub(super) const REPORT_PLACE: c_int = 1;
+    pub(super) const REFUSED_DOCTYPE: c_int = 1;
+    pub(super) const REFUSED_DEPTH: c_int = 2;
+    pub(super) const REFUSED_NODES: c_int = 3;
+    pub(super) const LOAD_STYLESHEET: c_int = 1;
+
+    #[repr(C)]
+    pub(super) struct Callbacks {
+        pub(super) report: extern "C" fn(c_int, *const c_char, usize) -> c_int,
+        pub(super) error: extern "C" fn(*const c_char, c_int, *const c_char),
+        pub(super) load: extern "C" fn(*const c_char, *mut Dict, c_int, *mut c_void, c_int) -> *mut Doc,
+    }
+
+    #[repr(C)]
+    pub(super) struct Bounds {
+        pub(super) depth: c_uint,
+        pub(super) nodes: c_ulong,
+        pub(super) deepest: c_uint,
+        pub(super) refused: c_int,
+    }
+
+    #[repr(C)]
+    pub(super) struct OutputSettings {
+        pub(super) method: *const c_char,
+        pub(super) encoding: *const c_char,
+        pub(super) media_type: *const c_char,
+    }
+
+    impl Default for OutputSettings {
+        fn default() -> Self {
+            Self { method: ptr::null(), encoding: ptr::null(), media_type: ptr::null() }
+        }
+    }
+
+    /// Two functions and their contexts, null or not: only handed back.
+    #[repr(C)]
+    pub(super) struct Handlers {
+        _private: [*mut c_void; 4],
+    }
+
+    unsafe extern "C" {
+        pub(super) fn playhouse_xslt_start(callbacks: *const Callbacks) -> c_int;
+        pub(super) fn playhouse_xslt_enter(previous: *mut Handlers);
+        pub(super) fn playhouse_xslt_leave(previous: *const Handlers);
+        pub(super) fn playhouse_xslt_parse(
+            bytes: *const c_char,
+            length: c_int,
+            url: *const c_char,
+            encoding: *const c_char,
+            dictionary: *mut Dict,
+            bounds: *mut Bounds,
+        ) -> *mut Doc;
+        pub(super) fn playhouse_xslt_output(style: *mut Style, output: *mut OutputSettings);
+        pub(super) fn playhouse_xslt_declares(style: *mut Style, name: *const c_char, uri: *const c_char) -> c_int;
+        pub(super) fn playhouse_xslt_transform(
+            style: *mut Style,
+            document: *mut Doc,
+            depth: c_int,
+            operations: c_ulong,
+        ) -> *mut Transform;
+        pub(super) fn playhouse_xslt_state(transform: *mut Transform) -> c_int;
+        pub(super) fn playhouse_xslt_is_html(result: *mut Doc) -> c_int;
+        pub(super) fn playhouse_xslt_free(memory: *mut c_void);
+
+        pub(super) fn xmlFreeDoc(document: *mut Doc);
+        pub(super) fn xmlFindCharEncodingHandler(name: *const c_char) -> *mut Encoder;
+        pub(super) fn xmlCharEncCloseFunc(encoder: *mut Encoder) -> c_int;
+        pub(super) fn xsltParseStylesheetDoc(document: *mut Doc) -> *mut Style;
+        pub(super) fn xsltFreeStylesheet(style: *mut Style);
+        pub(super) fn xsltQuoteOneUserParam(
+            transform: *mut Transform,
+            name: *const c_char,
+            value: *const c_char,
+        ) -> c_int;
+        pub(super) fn xsltApplyStylesheetUser(
+            style: *mut Style,
+            document: *mut Doc,
+            parameters: *const *const c_char,
+            output: *const c_char,
+            profile: *mut c_void,
+            transform: *mut Transform,
+        ) -> *mut Doc;
+        pub(super) fn xsltFreeTransformContext(transform: *mut Transform);
+        pub(super) fn xsltSaveResultToString(
+            text: *mut *mut u8,
+            length: *mut c_int,
+            result: *mut Doc,
+            style: *mut Style,
+        ) -> c_int;
+    }
+}
