@@ -1,5 +1,6 @@
 //! What can be wrong with a graph whose names are known. Every check reports all that it finds.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use petgraph::algo::kosaraju_scc;
@@ -237,8 +238,8 @@ fn shortest_ring(first: usize, next: &[Vec<usize>], within: &HashSet<usize>) -> 
                 ring.reverse();
                 return Some(ring);
             }
-            if !came_from.contains_key(&to) {
-                came_from.insert(to, at);
+            if let Entry::Vacant(unseen) = came_from.entry(to) {
+                unseen.insert(at);
                 queue.push_back(to);
             }
         }

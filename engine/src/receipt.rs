@@ -32,7 +32,6 @@ impl Receipt {
     }
 
     /// Makes a receipt and a future that resolves when it has settled.
-    #[must_use]
     pub fn awaited() -> (Self, impl Future<Output = Result<()>> + Send + use<>) {
         let (sender, receiver) = oneshot::channel();
         let receipt = Self::new(move |outcome| {

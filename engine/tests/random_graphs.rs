@@ -1,6 +1,8 @@
 //! Random graphs under panics, failures, retries, shedding and stops at random moments, with fusion on and off: the ledger
 //! balances, order holds with one worker, and every receipt settles exactly once and rightly.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
