@@ -426,7 +426,7 @@ fn hush() {
     HUSH.call_once(|| {
         let show = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if panic.payload_as_str() != Some("on purpose") {
+            if panic.payload().downcast_ref() != Some(&"on purpose") {
                 show(panic);
             }
         }));
