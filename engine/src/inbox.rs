@@ -176,8 +176,13 @@ impl Inbox {
         // Each worker takes its share only, so that one does not hold what another could handle.
         let share = state.queue.len().div_ceil(state.idle.len());
         batch.take_from(&mut state.queue, share.min(limit));
+        // Whoever takes wakes the next one where something is left: events that were put back woke one worker only.
+        let worker = if state.queue.is_empty() { None } else { state.idle_worker() };
         let next = state.waiting > 0;
         drop(state);
+        if let Some(worker) = worker {
+            worker.wake();
+        }
         if next {
             self.room.notify_one();
         }
@@ -374,6 +379,29 @@ mod tests {
         let mut batch = Batch::default();
         assert_ne!(inbox.take(0, &mut batch, 64).await, Taken::Closed);
         assert_eq!(inbox.take(0, &mut Batch::default(), 64).await, Taken::Closed);
+    }
+
+    #[tokio::test]
+    async fn whoever_takes_wakes_the_next_where_something_is_left() {
+        let inbox = Arc::new(Inbox::new(64, 3));
+        let workers: Vec<_> = (0..3)
+            .map(|worker| {
+                let inbox = inbox.clone();
+                tokio::spawn(async move {
+                    let mut batch = Batch::default();
+                    inbox.take(worker, &mut batch, 1).await;
+                    let taken = batch.len();
+                    std::iter::from_fn(|| batch.pop()).for_each(drop);
+                    taken
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        // It wakes one worker, as if the events had been in another's hands.
+        inbox.put_back(&mut events(3));
+        for worker in workers {
+            assert_eq!(worker.await.unwrap(), 1);
+        }
     }
 
     #[tokio::test]
