@@ -4,10 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::task::coop::consume_budget;
+
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::inbox::Sent;
+use crate::inbox::{Borrowed, Sent};
+use crate::line::Line;
 use crate::log::Log;
 use crate::moment::Moment;
 use crate::policy::Overflow;
@@ -79,6 +82,14 @@ impl Emitter {
         let mut events = events.into_iter();
         let mut chunk = Batch::default();
         loop {
+            // A task that never waits must let others run.
+            consume_budget().await;
+            if let Some((route, line)) = borrow_line(routes) {
+                match self.0.run_chunk(route, line, &mut events).await? {
+                    0 => return Ok(()),
+                    _ => continue,
+                }
+            }
             let now = Moment::now();
             chunk.extend(events.by_ref().take(CHUNK).map(|mut event| {
                 event.stamp(now);
@@ -221,6 +232,12 @@ impl Inner {
     }
 
     async fn send(&self, routes: &[Route], event: Event) {
+        // A task that never waits must let others run.
+        consume_budget().await;
+        if let Some((route, mut line)) = borrow_line(routes) {
+            self.run_one(route, &mut line, event);
+            return line.flush().await;
+        }
         let Some((last, others)) = routes.split_last() else {
             return;
         };
@@ -229,6 +246,43 @@ impl Inner {
             self.send_one(route, event.clone(), &mut entered).await;
         }
         self.send_one(last, event, &mut entered).await;
+    }
+
+    /// Runs one event, that is counted in flight, through a borrowed line.
+    fn run_one(&self, route: &Route, line: &mut Line, mut event: Event) {
+        // Counted before anybody can see its end.
+        add(&self.station.counters.sent, 1);
+        add(&route.total, 1);
+        let now = Moment::now();
+        event.stamp(now);
+        event.set_inbox(route.inbox);
+        line.set_now(now);
+        line.take_in(event);
+    }
+
+    /// Runs some of the events through a borrowed line, and returns how many.
+    async fn run_chunk(
+        &self,
+        route: &Route,
+        mut line: Borrowed<'_>,
+        events: &mut impl Iterator<Item = Event>,
+    ) -> Result<usize> {
+        let mut chunk = Chunk::enter(self, route)?;
+        let now = Moment::now();
+        line.set_now(now);
+        for mut event in events.take(CHUNK) {
+            chunk.used += 1;
+            event.stamp(now);
+            event.set_inbox(route.inbox);
+            line.take_in(event);
+            if line.is_full() {
+                break;
+            }
+        }
+        let used = chunk.used;
+        drop(chunk);
+        line.flush().await;
+        Ok(used)
     }
 
     async fn send_one(&self, route: &Route, event: Event, entered: &mut Entered<'_>) {
@@ -310,6 +364,11 @@ impl Inner {
 
     /// Sends one event to all routes or to none; the copies are counted in flight already.
     fn offer(&self, routes: &[Route], event: Event) -> Result<()> {
+        if let Some((route, mut line)) = borrow_line(routes) {
+            self.run_one(route, &mut line, event);
+            line.push_outgoing();
+            return Ok(());
+        }
         // Counted before anybody can see it.
         add(&self.station.counters.sent, routes.len() as u64);
         if let [route] = routes {
@@ -339,6 +398,37 @@ impl Inner {
         let error = route.to.overloaded();
         event.fail_receipt(&error);
         error
+    }
+}
+
+/// Borrows the line of the only receiver, where there is only one and it can be had.
+fn borrow_line(routes: &[Route]) -> Option<(&Route, Borrowed<'_>)> {
+    match routes {
+        [route] if route.to.lends => Some((route, route.to.inbox.borrow_line()?)),
+        _ => None,
+    }
+}
+
+/// Events that are counted in flight before it is known how many there are. The count is put right when this is dropped,
+/// which must be before their ends are written.
+struct Chunk<'a> {
+    inner: &'a Inner,
+    route: &'a Route,
+    used: usize,
+}
+
+impl<'a> Chunk<'a> {
+    fn enter(inner: &'a Inner, route: &'a Route) -> Result<Self> {
+        inner.progress.enter(CHUNK)?;
+        Ok(Self { inner, route, used: 0 })
+    }
+}
+
+impl Drop for Chunk<'_> {
+    fn drop(&mut self) {
+        add(&self.inner.station.counters.sent, self.used as u64);
+        add(&self.route.total, self.used as u64);
+        self.inner.progress.change(signed(self.used) - signed(CHUNK));
     }
 }
 

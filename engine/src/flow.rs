@@ -44,10 +44,14 @@ impl Flow {
         let stations: Vec<_> = plan
             .actors
             .iter()
-            .map(|actor| Arc::new(Station::new(actor.name.clone(), actor.ports.clone(), actor.policy.clone())))
+            .zip(&plan.fusion.lends)
+            .map(|(actor, lends)| {
+                let (name, ports, policy) = (actor.name.clone(), actor.ports.clone(), actor.policy.clone());
+                Arc::new(Station::new(name, ports, policy, *lends))
+            })
             .collect();
         let log_ports = Arc::new(Ports::source(crate::format::Format::TEXT));
-        let log_station = Arc::new(Station::new("log".into(), log_ports, Policy::default()));
+        let log_station = Arc::new(Station::new("log".into(), log_ports, Policy::default(), false));
         let log = Arc::new(Log::new(plan.name.clone()));
         let monitor = Monitor(Arc::new(Parts {
             graph: plan.graph(),

@@ -2,7 +2,8 @@
 //!
 //! A light actor that keeps order runs within its producer's task where all its events come from that one task. One that
 //! says that order means nothing to it runs within the tasks of all its producers, and has one of its own for what sources
-//! send. Nothing that can be seen changes: policy, error route, statistics and ledger of each stay its own. So an actor is
+//! send. And a source runs its events itself through the light actor that they come to first, while that one's own worker has
+//! nothing to do; where two sources meet there, the second one's events wait in the inbox. Nothing that can be seen changes: policy, error route, statistics and ledger of each stay its own. So an actor is
 //! left alone where its policy asks for what only a queue of its own can give: shedding or dropping.
 
 use crate::connection::Kind;
@@ -19,12 +20,15 @@ pub(crate) struct Fusion {
     pub(crate) within: Vec<Option<usize>>,
     /// For each connection, whether what a handler sends on it is handed over by a call.
     pub(crate) by_call: Vec<bool>,
+    /// For each actor, whether sources run their events through it themselves while its worker has nothing to do.
+    pub(crate) lends: Vec<bool>,
 }
 
 impl Fusion {
     /// Every actor has a task, and every connection a queue.
     pub(crate) fn none(actors: &[PlannedActor], edges: &[PlannedEdge]) -> Self {
-        Self { within: vec![None; actors.len()], by_call: vec![false; edges.len()] }
+        let lends = vec![false; actors.len()];
+        Self { within: vec![None; actors.len()], by_call: vec![false; edges.len()], lends }
     }
 
     pub(crate) fn of(actors: &[PlannedActor], edges: &[PlannedEdge]) -> Self {
@@ -47,8 +51,10 @@ impl Fusion {
                 _ => None,
             })
             .collect();
-        let heads = heads(&producer);
-        for (index, head) in heads.into_iter().enumerate() {
+        for (index, actor) in actors.iter().enumerate() {
+            fusion.lends[index] = can(index) && actor.policy.workers.count() == 1;
+        }
+        for (index, head) in heads(&producer).into_iter().enumerate() {
             if let Some(head) = head {
                 fusion.within[index] = Some(head);
                 fusion.by_call[arriving[index][0]] = true;

@@ -1,7 +1,9 @@
-//! An actor's queue: bounded in events, filled and emptied in batches, one lock for a batch. Knows nothing of actors,
-//! policies and accounts.
+//! An actor's queue: bounded in events, filled and emptied in batches, one lock for a batch. It also keeps a light actor's
+//! line while its worker has nothing to do, so that a source can run its events through it without a queue. Knows nothing
+//! of policies and accounts.
 
 use std::future::poll_fn;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -9,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::batch::Batch;
 use crate::event::Event;
+use crate::line::Line;
 
 /// A bounded queue with one place to wait for each worker, and a line of senders.
 ///
@@ -31,7 +34,11 @@ struct State {
     idle: Vec<Option<Waker>>,
     /// How many senders wait for room. Whoever comes later waits behind them.
     waiting: usize,
+    /// The worker's line, while the worker has nothing to do and nobody has borrowed it.
+    parked: Option<Box<Line>>,
     closed: bool,
+    /// Nobody will come for what is left.
+    abandoned: bool,
 }
 
 /// How events were taken.
@@ -59,7 +66,8 @@ pub(crate) enum Sent {
 impl Inbox {
     pub(crate) fn new(capacity: usize, workers: usize) -> Self {
         let idle = vec![None; workers];
-        let state = State { queue: Batch::default(), reserved: 0, idle, waiting: 0, closed: false };
+        let queue = Batch::default();
+        let state = State { queue, reserved: 0, idle, waiting: 0, parked: None, closed: false, abandoned: false };
         Self { capacity: capacity.max(1), state: Mutex::new(state), room: Notify::new() }
     }
 
@@ -162,6 +170,61 @@ impl Inbox {
         .await
     }
 
+    /// Does what [`Inbox::take`] does for a worker whose line may be borrowed: while it has nothing to do, the line lies
+    /// here. When this returns, `line` is full again, and where a borrower left something to send, the batch may be empty.
+    pub(crate) async fn take_lending(&self, line: &mut Option<Box<Line>>, batch: &mut Batch, limit: usize) -> Taken {
+        let mut waited = false;
+        poll_fn(|context| {
+            let mut state = self.lock();
+            if line.is_none() {
+                *line = state.parked.take();
+            }
+            let has_work = !state.queue.is_empty() || line.as_ref().is_some_and(|line| line.has_outgoing());
+            if line.is_none() || !(has_work || state.closed) {
+                state.parked = line.take();
+                state.idle[0] = Some(context.waker().clone());
+                waited = true;
+                return Poll::Pending;
+            }
+            drop(state);
+            let taken = if waited { Taken::Waited } else { Taken::AtOnce };
+            match self.poll_take(0, batch, limit, context) {
+                Poll::Ready(true) => Poll::Ready(taken),
+                Poll::Ready(false) if !has_work => Poll::Ready(Taken::Closed),
+                // There are no events, but something to send.
+                Poll::Ready(false) | Poll::Pending => Poll::Ready(taken),
+            }
+        })
+        .await
+    }
+
+    /// Lends the worker's line out, where the worker has nothing to do and nobody has come before.
+    pub(crate) fn borrow_line(&self) -> Option<Borrowed<'_>> {
+        let mut state = self.lock();
+        if state.closed || state.waiting > 0 || state.reserved > 0 || !state.queue.is_empty() {
+            return None;
+        }
+        let line = state.parked.take()?;
+        Some(Borrowed { inbox: self, line: Some(line) })
+    }
+
+    fn return_line(&self, line: Box<Line>) {
+        let mut state = self.lock();
+        if state.abandoned {
+            // Dropped without the lock: the receipts that it fails call out.
+            drop(state);
+            drop(line);
+            return;
+        }
+        let has_work = state.closed || !state.queue.is_empty() || line.has_outgoing();
+        state.parked = Some(line);
+        let worker = if has_work { state.idle_worker() } else { None };
+        drop(state);
+        if let Some(worker) = worker {
+            worker.wake();
+        }
+    }
+
     /// Ready with false when the inbox is closed and empty.
     fn poll_take(&self, worker: usize, batch: &mut Batch, limit: usize, context: &mut Context<'_>) -> Poll<bool> {
         let mut state = self.lock();
@@ -217,8 +280,11 @@ impl Inbox {
     /// Closes, and lets go of all events that wait.
     pub(crate) fn abandon(&self) {
         self.close();
-        let left = std::mem::take(&mut self.lock().queue);
+        let mut state = self.lock();
+        state.abandoned = true;
+        let left = (std::mem::take(&mut state.queue), state.parked.take());
         // Dropped without the lock: the receipts that it fails call out.
+        drop(state);
         drop(left);
     }
 
@@ -278,6 +344,37 @@ impl Wakers<'_> {
         self.workers.into_iter().for_each(Waker::wake);
         if let Some(room) = self.room {
             room.notify_one();
+        }
+    }
+}
+
+/// A line that a source borrowed. It goes back when this is dropped, even in the middle of a wait.
+#[derive(Debug)]
+pub(crate) struct Borrowed<'a> {
+    inbox: &'a Inbox,
+    line: Option<Box<Line>>,
+}
+
+const BORROWED: &str = "the line is here until it goes back";
+
+impl Deref for Borrowed<'_> {
+    type Target = Line;
+
+    fn deref(&self) -> &Line {
+        self.line.as_ref().expect(BORROWED)
+    }
+}
+
+impl DerefMut for Borrowed<'_> {
+    fn deref_mut(&mut self) -> &mut Line {
+        self.line.as_mut().expect(BORROWED)
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        if let Some(line) = self.line.take() {
+            self.inbox.return_line(line);
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Delivery is here: fan-out, error routes, overflow, and the accounts of each event. Knows nothing of what a handler
 //! does, nor when it is called.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -24,13 +26,12 @@ use crate::station::{Station, add};
 const OUTGOING: usize = 1024;
 
 /// One task's part of a flow.
-#[allow(missing_debug_implementations, reason = "it never leaves the engine")]
 pub struct Line {
     /// The first is the actor whose inbox the task empties; the others are light and run within the task.
     members: Vec<Member>,
     parcels: Vec<Parcel>,
     /// The parcels that hold events, in the order in which they must leave.
-    outgoing: Vec<usize>,
+    outgoing: VecDeque<usize>,
     waiting: usize,
     /// How many events the head took since the accounts were last written; the others handle at once what they take.
     received: u64,
@@ -88,7 +89,7 @@ impl Line {
         Self {
             members: Vec::new(),
             parcels: Vec::new(),
-            outgoing: Vec::new(),
+            outgoing: VecDeque::new(),
             waiting: 0,
             received: 0,
             refused: 0,
@@ -196,6 +197,12 @@ impl Line {
     /// Notes that the head gave `count` of the events that it took back.
     pub(crate) fn gave_back(&mut self, count: usize) {
         self.received -= count as u64;
+    }
+
+    /// Runs an event of a source through the line. Its head must be light.
+    pub(crate) fn take_in(&mut self, event: Event) {
+        self.received += 1;
+        self.run(0, event);
     }
 
     /// Says why the member must not handle the event, where there is a reason.
@@ -331,7 +338,7 @@ impl Line {
             Hop::Parcel(number) => {
                 let parcel = &mut self.parcels[number];
                 if parcel.batch.is_empty() {
-                    self.outgoing.push(number);
+                    self.outgoing.push_back(number);
                 }
                 parcel.batch.push(event);
                 self.waiting += 1;
@@ -351,34 +358,43 @@ impl Line {
     ///
     /// What has begun is counted before anybody can see it, what has ended after: so the flow never looks drained while
     /// it is not.
+    ///
+    /// It can be given up while it waits: what has not left then is still on its way out.
     pub(crate) async fn flush(&mut self) {
-        self.write_accounts();
-        while !self.outgoing.is_empty() {
-            let outgoing = std::mem::take(&mut self.outgoing);
-            for &number in &outgoing {
-                self.waiting -= self.parcels[number].batch.len();
-                self.hand_over(number).await;
+        self.push_outgoing();
+        while let Some(&number) = self.outgoing.front() {
+            let parcel = &mut self.parcels[number];
+            let began = Moment::now();
+            let before = parcel.batch.len();
+            let sent = parcel.to.inbox.send(&mut parcel.batch).await;
+            self.now = Moment::now();
+            self.waiting -= before - self.parcels[number].batch.len();
+            add(&self.members[0].station.counters.waiting, self.now.nanoseconds_since(began));
+            if sent == Sent::Closed {
+                self.refused(number, sent);
             }
-            if self.outgoing.is_empty() {
-                // Keeps the room for the next time.
-                self.outgoing = outgoing;
-                self.outgoing.clear();
-            }
-            self.write_accounts();
+            self.outgoing.pop_front();
+            self.push_outgoing();
         }
     }
 
-    async fn hand_over(&mut self, number: usize) {
-        let parcel = &mut self.parcels[number];
-        let mut sent = parcel.to.inbox.push(&mut parcel.batch);
-        if sent == Sent::Full && parcel.to.policy.overflow == Overflow::Wait {
-            let began = Moment::now();
-            sent = parcel.to.inbox.send(&mut parcel.batch).await;
-            self.now = Moment::now();
-            add(&self.members[0].station.counters.waiting, self.now.nanoseconds_since(began));
-        }
-        if sent != Sent::All {
-            self.refused(number, sent);
+    /// Writes the accounts, and sends what leaves without a wait. What must wait is still on its way out.
+    pub(crate) fn push_outgoing(&mut self) {
+        self.write_accounts();
+        while let Some(&number) = self.outgoing.front() {
+            let parcel = &mut self.parcels[number];
+            let before = parcel.batch.len();
+            let sent = parcel.to.inbox.push(&mut parcel.batch);
+            self.waiting -= before - parcel.batch.len();
+            if sent == Sent::Full && parcel.to.policy.overflow == Overflow::Wait {
+                return;
+            }
+            if sent != Sent::All {
+                self.refused(number, sent);
+                // What was refused may have begun errors on their way.
+                self.write_accounts();
+            }
+            self.outgoing.pop_front();
         }
     }
 
@@ -388,6 +404,7 @@ impl Line {
         let parcel = &mut self.parcels[number];
         let (to, from, is_error) = (parcel.to.clone(), parcel.from, parcel.is_error);
         let mut left = std::mem::take(&mut parcel.batch);
+        self.waiting -= left.len();
         let error = match sent {
             Sent::Closed => Error::cancelled(format!("`{}` has stopped", to.name)),
             Sent::Full | Sent::All => to.overloaded(),
@@ -448,5 +465,11 @@ impl Line {
             let share = nanoseconds.saturating_mul(handled(member)).checked_div(all).unwrap_or_default();
             add(&member.station.counters.busy, share);
         }
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Line").field(&self.head().name).finish()
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Station {
     pub(crate) ports: Arc<Ports>,
     pub(crate) policy: Policy,
     pub(crate) inbox: Inbox,
+    /// Whether sources may run their events through the actor's line while its worker has nothing to do.
+    pub(crate) lends: bool,
     pub(crate) counters: Counters,
 }
 
@@ -51,9 +53,9 @@ pub(crate) fn read(counter: &AtomicU64) -> u64 {
 }
 
 impl Station {
-    pub(crate) fn new(name: Arc<str>, ports: Arc<Ports>, policy: Policy) -> Self {
+    pub(crate) fn new(name: Arc<str>, ports: Arc<Ports>, policy: Policy, lends: bool) -> Self {
         let inbox = Inbox::new(policy.capacity, policy.workers.count());
-        Self { name, ports, policy, inbox, counters: Counters::default() }
+        Self { name, ports, policy, inbox, lends, counters: Counters::default() }
     }
 
     /// Returns the error for an event that found the inbox full, with the time that the queue takes to run empty at its

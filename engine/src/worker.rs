@@ -19,29 +19,45 @@ use crate::outbox::Outbox;
 
 /// Runs an actor until its inbox is closed and empty.
 pub(crate) async fn work<A: Actor>(actor: &A, line: Line, seat: usize) {
+    let station = line.head().clone();
     let mut outbox = line.new_outbox();
     let mut hands = Hands { line, batch: Batch::default(), waited: false };
     let mut pace = Pace::default();
-    while pace.take(&mut hands, seat).await {
+    loop {
+        let taken = station.inbox.take(seat, &mut hands.batch, pace.limit).await;
+        if !pace.begin(taken, &mut hands.line, hands.batch.len()) {
+            return;
+        }
         while let Some(event) = hands.batch.pop() {
             handle(actor, &mut hands, &mut outbox, event).await;
         }
-        pace.end_batch(&mut hands).await;
+        pace.end(&mut hands.line, std::mem::take(&mut hands.waited)).await;
     }
 }
 
-/// Runs a light actor, and the light actors behind it in its task, until its inbox is closed and empty.
+/// Runs a light actor, and the light actors behind it in its task, until its inbox is closed and empty. A line that may be
+/// borrowed lies in the inbox while there is nothing to do.
 pub(crate) async fn work_light(line: Line, seat: usize) {
-    let mut hands = Hands { line, batch: Batch::default(), waited: false };
+    let station = line.head().clone();
+    let mut line = Some(Box::new(line));
+    let mut batch = Batch::default();
     let mut pace = Pace::default();
-    while pace.take(&mut hands, seat).await {
-        while let Some(event) = hands.batch.pop() {
-            hands.line.run(0, event);
-            if hands.line.is_full() {
-                hands.line.flush().await;
+    loop {
+        let taken = match station.lends {
+            true => station.inbox.take_lending(&mut line, &mut batch, pace.limit).await,
+            false => station.inbox.take(seat, &mut batch, pace.limit).await,
+        };
+        let line = line.as_mut().expect("the line comes back with the batch");
+        if !pace.begin(taken, line, batch.len()) {
+            return;
+        }
+        while let Some(event) = batch.pop() {
+            line.run(0, event);
+            if line.is_full() {
+                line.flush().await;
             }
         }
-        pace.end_batch(&mut hands).await;
+        pace.end(line, false).await;
     }
 }
 
@@ -151,10 +167,9 @@ impl Pace {
     /// A batch longer than this is smaller the next time, and a task that has run for so long lets others run.
     const LONG: u64 = 200_000;
 
-    /// Waits for events; false when there will be no more.
-    async fn take(&mut self, hands: &mut Hands, seat: usize) -> bool {
-        let inbox = &hands.line.head().inbox;
-        match inbox.take(seat, &mut hands.batch, self.limit).await {
+    /// Begins a batch; false when there will be no more.
+    fn begin(&mut self, taken: Taken, line: &mut Line, count: usize) -> bool {
+        match taken {
             Taken::Closed => return false,
             Taken::AtOnce => {}
             Taken::Waited => {
@@ -162,19 +177,19 @@ impl Pace {
                 self.began = Moment::now();
             }
         }
-        hands.line.set_now(self.began);
-        hands.line.received(hands.batch.len());
+        line.set_now(self.began);
+        line.received(count);
         true
     }
 
     /// Sends what the batch brought forth, and draws the lesson for the next one.
-    async fn end_batch(&mut self, hands: &mut Hands) {
+    async fn end(&mut self, line: &mut Line, waited: bool) {
         let ended = Moment::now();
         let busy = ended.nanoseconds_since(self.began);
-        hands.line.busy(busy);
-        hands.line.flush().await;
-        self.began = hands.line.now().max(ended);
-        self.limit = match std::mem::take(&mut hands.waited) {
+        line.busy(busy);
+        line.flush().await;
+        self.began = line.now().max(ended);
+        self.limit = match waited {
             true => 1,
             false if busy < Self::SHORT => (self.limit * 2).min(Self::LARGEST),
             false if busy > Self::LONG => (self.limit / 2).max(1),
