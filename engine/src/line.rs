@@ -250,6 +250,8 @@ impl Line {
                 event = derived;
                 event.stamp(self.now);
                 outbox
+            } else if member.outbox.is_empty() {
+                return;
             } else {
                 let mut pushed = member.outbox.take_all();
                 self.dispatch(at, event, &mut pushed);
@@ -266,6 +268,12 @@ impl Line {
                     *sent += 1;
                     event.set_inbox(*inbox);
                     at = *next;
+                }
+                [Exit { hop: Hop::Parcel(number), inbox, sent, .. }] => {
+                    *sent += 1;
+                    event.set_inbox(*inbox);
+                    let number = *number;
+                    return self.put(number, event);
                 }
                 _ => return self.fan_out(at, Some(usize::from(outbox)), event),
             }
@@ -335,15 +343,18 @@ impl Line {
         event.set_inbox(exit.inbox);
         match exit.hop {
             Hop::Member(next) => self.run(next, event),
-            Hop::Parcel(number) => {
-                let parcel = &mut self.parcels[number];
-                if parcel.batch.is_empty() {
-                    self.outgoing.push_back(number);
-                }
-                parcel.batch.push(event);
-                self.waiting += 1;
-            }
+            Hop::Parcel(number) => self.put(number, event),
         }
+    }
+
+    #[inline]
+    fn put(&mut self, number: usize, event: Event) {
+        let parcel = &mut self.parcels[number];
+        if parcel.batch.is_empty() {
+            self.outgoing.push_back(number);
+        }
+        parcel.batch.push(event);
+        self.waiting += 1;
     }
 
     fn exits(&mut self, at: usize, outbox: Option<usize>) -> &mut Vec<Exit> {

@@ -58,7 +58,7 @@ impl Outbox {
         match u16::try_from(index) {
             Ok(outbox) if index < self.limit => match event.into() {
                 Cow::Borrowed(event) if std::ptr::from_ref(event).addr() == self.input => {
-                    if self.forwarded.is_none() && self.pushed.is_empty() {
+                    if self.is_empty() {
                         self.forwarded = Some(outbox);
                     } else {
                         self.append(Pushed { outbox, event: None });
@@ -106,6 +106,11 @@ impl Outbox {
         }
         let Pushed { outbox, event } = self.pushed.pop()?;
         event.map(|event| (outbox, event))
+    }
+
+    /// Says whether nothing was pushed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.forwarded.is_none() && self.pushed.is_empty()
     }
 
     /// Hands out all that was pushed; [`Outbox::put_back`] returns the room.
