@@ -2,6 +2,9 @@
 //!
 //! A figure counts only beside a peer's that was taken in the same run: rounds go round the entrants, so that what else
 //! the machine does meets all of them, and the median of the rounds stands for each.
+//!
+//! A word behind `--` picks the cases whose names hold it, and `--only=flume` one entrant, for a look with a profiler:
+//! `cargo bench -p playhouse-benches --bench hop -- owned-mt --only=playhouse-unfused`.
 
 pub mod chain;
 pub mod fan;
