@@ -1,1 +1,20 @@
-//! x
+//! What the benches are made of: a race between playhouse and its peers, and the entrants, one file each.
+//!
+//! A figure counts only beside a peer's that was taken in the same run: rounds go round the entrants, so that what else
+//! the machine does meets all of them, and the median of the rounds stands for each.
+//!
+//! A word behind `--` picks the cases whose names hold it, and `--only=flume` one entrant, for a look with a profiler:
+//! `cargo bench -p playhouse-benches --bench hop -- owned-mt --only=playhouse-unfused`.
+
+pub mod chain;
+pub mod fan;
+mod finish;
+mod flavor;
+mod item;
+mod race;
+mod take;
+mod window;
+
+pub use flavor::Flavor;
+pub use item::Item;
+pub use race::{Race, wanted};
