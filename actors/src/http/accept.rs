@@ -1,0 +1,168 @@
+//! The accept loop: it owns every connection's task, keeps the clock, and looks what took too long.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use playhouse_engine::Result;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Connection, refuse, serve};
+use super::reception::Reception;
+
+/// How long to wait when the system has no socket left, as when too many files are open.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How many that are one too many are told so at a time; beyond, they are closed without a word.
+const REFUSED_AT_ONCE: usize = 64;
+
+/// A listener that closes when nobody accepts from it any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener(Arc<Mutex<Option<Arc<TcpListener>>>>);
+
+impl Listener {
+    pub(crate) fn new(listener: TcpListener) -> Self {
+        Self(Arc::new(Mutex::new(Some(Arc::new(listener)))))
+    }
+
+    fn get(&self) -> Option<Arc<TcpListener>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn close(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// Accepts connections until the flow stops, and then waits until they have ended.
+pub(crate) async fn accept(listener: Listener, reception: Arc<Reception>, stopping: CancellationToken) -> Result<()> {
+    let Some(socket) = listener.get() else { return Ok(()) };
+    let mut house = House::new(reception);
+    let mut ticks = interval(house.reception.limits.tick());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pause: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => break,
+            _ = ticks.tick() => house.sweep(),
+            Some(ended) = house.tasks.join_next() => house.note(ended),
+            () = until(pause), if pause.is_some() => pause = None,
+            accepted = socket.accept(), if pause.is_none() => match accepted {
+                Ok((socket, peer)) => house.admit(socket, peer),
+                Err(error) if is_of_the_client(&error) => {}
+                Err(error) => {
+                    tracing::warn!(actor = house.reception.name, %error, "no connection can be accepted for a while");
+                    pause = Some(Instant::now() + PAUSE);
+                }
+            },
+        }
+    }
+    // Both: from here on a connection is refused by the system.
+    listener.close();
+    drop(socket);
+    house.stop();
+    loop {
+        tokio::select! {
+            biased;
+            ended = house.tasks.join_next() => match ended {
+                Some(ended) => house.note(ended),
+                None => return Ok(()),
+            },
+            _ = ticks.tick() => house.sweep(),
+        }
+    }
+}
+
+/// The connections that are open.
+struct House {
+    reception: Arc<Reception>,
+    tasks: JoinSet<Guest>,
+    connections: Vec<Arc<Connection>>,
+    refusing: usize,
+}
+
+/// What a task was for.
+enum Guest {
+    Served,
+    Refused,
+}
+
+impl House {
+    fn new(reception: Arc<Reception>) -> Self {
+        Self { reception, tasks: JoinSet::new(), connections: Vec::new(), refusing: 0 }
+    }
+
+    fn admit(&mut self, socket: TcpStream, peer: SocketAddr) {
+        let reception = &self.reception;
+        let limit = reception.limits.connections;
+        if self.tasks.len() - self.refusing >= limit {
+            reception.counters.refused.fetch_add(1, Ordering::Relaxed);
+            if self.refusing < REFUSED_AT_ONCE && !reception.has_tls() {
+                self.refusing += 1;
+                self.tasks.spawn(async move {
+                    refuse(socket, limit).await;
+                    Guest::Refused
+                });
+            }
+            return;
+        }
+        // An answer that waits for more to send is late; where it cannot be set, it is slow and right.
+        let _ = socket.set_nodelay(true);
+        let connection = Arc::new(Connection::new(reception.clone(), peer));
+        self.connections.push(connection.clone());
+        self.tasks.spawn(async move {
+            serve(connection, socket).await;
+            Guest::Served
+        });
+    }
+
+    /// Sets the clock right, and wakes whoever is due.
+    fn sweep(&mut self) {
+        self.reception.clock.update();
+        let now = self.reception.clock.now();
+        self.reception.pending.sweep(now);
+        // A connection that only this list knows has ended.
+        self.connections.retain(|connection| Arc::strong_count(connection) > 1);
+        for connection in &self.connections {
+            connection.watch.sweep(now);
+        }
+    }
+
+    fn note(&mut self, ended: Result<Guest, JoinError>) {
+        match ended {
+            Ok(Guest::Served) => {}
+            Ok(Guest::Refused) => self.refusing -= 1,
+            Err(error) => tracing::error!(actor = self.reception.name, %error, "the task of a connection died"),
+        }
+    }
+
+    fn stop(&self) {
+        self.reception.stopping.store(true, Ordering::Release);
+        for connection in &self.connections {
+            connection.watch.wake();
+        }
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    if let Some(time) = time {
+        tokio::time::sleep_until(time).await;
+    }
+}
+
+/// Says whether a client gave up before it was accepted, which tells nothing of the next one.
+fn is_of_the_client(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,188 @@
+//! One connection: which version of HTTP it speaks, and what all its parts share.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::StatusCode;
+use playhouse_engine::Error;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::clock::Ticks;
+use super::error_body::error_body;
+use super::media::ErrorForm;
+use super::reception::Reception;
+use super::reply::retry_after;
+use super::stream::Stream;
+use super::watch::{Phase, Watch};
+use super::{http1, http2};
+
+/// How long a client has, when it was refused, to stop sending and read why.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What the parts of one connection share.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) reception: Arc<Reception>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) watch: Watch,
+}
+
+/// Why the wait for something on a connection ended.
+pub(crate) enum Due {
+    /// Its time was up.
+    TimeIsUp,
+    Stopping,
+}
+
+impl Connection {
+    pub(crate) fn new(reception: Arc<Reception>, peer: SocketAddr) -> Self {
+        let watch = Watch::new(Ticks::MAX);
+        Self { reception, peer, watch }
+    }
+
+    /// Says whether the connection is to end by itself. It is woken when that changes.
+    pub(crate) fn due(&self) -> Option<Due> {
+        if self.watch.is_due(self.reception.clock.now()) {
+            return Some(Due::TimeIsUp);
+        }
+        self.reception.is_stopping().then_some(Due::Stopping)
+    }
+}
+
+/// One request of an HTTP/2 connection that has not been answered whole.
+#[derive(Debug)]
+pub(crate) struct Open(Arc<Connection>);
+
+impl Open {
+    pub(crate) fn new(connection: Arc<Connection>) -> Self {
+        connection.watch.open_more();
+        Self(connection)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.0.watch.open_less() {
+            self.0.watch.enter(Phase::Idle, self.0.reception.until_idle());
+        }
+    }
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(connection: Arc<Connection>, socket: TcpStream) {
+    let _counted = Counted::new(&connection.reception);
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &connection.reception.tls {
+        let handshake = timeout(connection.reception.limits.handshake_time, tls.accept(socket));
+        // Boxed, for a connection without TLS should not have the room of one with it.
+        match Box::pin(handshake).await {
+            Ok(Ok((socket, is_http2))) => {
+                connection.watch.extend(connection.reception.until_head());
+                let stream = Stream::new(socket, connection.clone());
+                Box::pin(speak(&connection, stream, is_http2)).await;
+            }
+            Ok(Err(error)) => tracing::debug!(peer = %connection.peer, %error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!(peer = %connection.peer, "a TLS handshake took too long"),
+        }
+        return;
+    }
+    connection.watch.extend(connection.reception.until_head());
+    let mut stream = Stream::new(socket, connection.clone());
+    match tell_version(&connection, &mut stream).await {
+        Some(is_http2) => speak(&connection, stream, is_http2).await,
+        None => http1::end(&connection, stream.into_inner()).await,
+    }
+}
+
+/// Tells by its first bytes which version of HTTP a client speaks; nothing where it does not say in time.
+async fn tell_version(connection: &Connection, stream: &mut Stream<TcpStream>) -> Option<bool> {
+    poll_fn(|context| {
+        connection.watch.register(context.waker());
+        match stream.poll_is_http2(context) {
+            Poll::Ready(told) => Poll::Ready(told.ok()),
+            Poll::Pending => match connection.due() {
+                Some(Due::Stopping) if connection.watch.phase() != Phase::Fresh => Poll::Pending,
+                Some(_) => Poll::Ready(None),
+                None => Poll::Pending,
+            },
+        }
+    })
+    .await
+}
+
+async fn speak<T>(connection: &Arc<Connection>, stream: Stream<T>, is_http2: bool)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    if is_http2 {
+        // Boxed, for most connections speak the other one and are many.
+        Box::pin(http2::serve(connection, stream)).await;
+    } else {
+        http1::serve(connection, stream).await;
+    }
+}
+
+/// Refuses a connection that is one too many.
+pub(crate) async fn refuse(mut socket: TcpStream, limit: usize) {
+    let error = Error::overloaded(format!("{limit} connections are open already"));
+    let _ = refuse_by_hand(&mut socket, StatusCode::SERVICE_UNAVAILABLE, &error).await;
+    linger(socket).await;
+}
+
+/// Writes an answer where hyper cannot, because it has not read a request.
+pub(crate) async fn refuse_by_hand<T>(socket: &mut T, status: StatusCode, error: &Error) -> io::Result<()>
+where
+    T: AsyncWrite + Unpin,
+{
+    let body = error_body(error, ErrorForm::Json, None);
+    let mut answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\ndate: {}\r\n",
+        body.len(),
+        httpdate::fmt_http_date(std::time::SystemTime::now()),
+    )
+    .into_bytes();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        answer.extend_from_slice(b"retry-after: ");
+        answer.extend_from_slice(retry_after(error).as_bytes());
+        answer.extend_from_slice(b"\r\n");
+    }
+    answer.extend_from_slice(b"\r\n");
+    answer.extend_from_slice(&body);
+    timeout(LINGER, socket.write_all(&answer)).await?
+}
+
+/// Closes a connection whose client may still be sending: it is told that nothing more comes, and what it sends is thrown
+/// away for a while, because a reset could take from it the answer that says why.
+pub(crate) async fn linger<T: AsyncRead + AsyncWrite + Unpin>(mut socket: T) {
+    let thrown_away = async {
+        socket.shutdown().await?;
+        let mut space = vec![0; 16 * 1024];
+        while socket.read(&mut space).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whatever happens, the connection is over.
+    let _ = timeout(LINGER, thrown_away).await;
+}
+
+/// Counts a connection while it is open.
+struct Counted<'a>(&'a Reception);
+
+impl<'a> Counted<'a> {
+    fn new(reception: &'a Reception) -> Self {
+        reception.counters.open.fetch_add(1, Ordering::Relaxed);
+        Self(reception)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.counters.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

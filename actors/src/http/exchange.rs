@@ -1,0 +1,292 @@
+//! One request on its way: its body is read, its event is offered to the flow, and its reply is waited for.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use playhouse_engine::{Attributes, Error, Event, EventId, Receipt};
+
+use super::admission::{Admission, admit};
+use super::body::ReplyBody;
+use super::clock::{NEVER, Ticks};
+use super::connection::{Connection, Open};
+use super::head::Head;
+use super::payload::payload;
+use super::pending::{Lease, Outcome};
+use super::reply::{Asked, Refusal, answer, empty, options, refuse};
+use super::routes::Address;
+use super::upload::Upload;
+use super::watch::Phase;
+
+/// One request on its way to its answer.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    connection: Arc<Connection>,
+    lease: Option<Arc<Lease>>,
+    head: Option<Arc<Head>>,
+    /// Where it leads; nothing where it is not admitted.
+    address: Option<Address>,
+    state: State,
+    deadline: Ticks,
+    /// Tells an HTTP/2 connection that one more request is open.
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+enum State {
+    Answered(Option<Box<Response<ReplyBody>>>),
+    Arrived,
+    Uploading(Upload),
+    Waiting(EventId),
+}
+
+impl Exchange {
+    /// Begins the exchange of a request; `lease` is the connection's own slot, where it has one request at a time.
+    pub(crate) fn new(connection: Arc<Connection>, lease: Option<Arc<Lease>>, request: Request<Incoming>) -> Self {
+        let (parts, body) = request.into_parts();
+        let reception = &connection.reception;
+        let open = (parts.version >= Version::HTTP_2).then(|| Open::new(connection.clone()));
+        connection.watch.enter(Phase::Busy, NEVER);
+        connection.watch.set_unread(false);
+        let deadline = reception.until_deadline();
+        let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
+        let admission = admit(reception, parts, connection.peer, length);
+        let mut exchange = Self { lease, head: None, address: None, state: State::Arrived, deadline, open, connection };
+        match admission {
+            Admission::Admitted(head, address) => {
+                exchange.head = Some(Arc::new(head));
+                exchange.address = Some(address);
+                exchange.arrive(body, length);
+            }
+            Admission::Options(head) => {
+                exchange.leave_unread(length);
+                let allow = exchange.connection.reception.routes.allow_for(head.parts.uri.path());
+                exchange.state = State::Answered(Some(Box::new(options(allow))));
+            }
+            Admission::Refused(head, refusal) => {
+                exchange.leave_unread(length);
+                exchange.head = Some(Arc::new(head));
+                exchange.refuse_later(refusal);
+            }
+        }
+        exchange
+    }
+
+    fn arrive(&mut self, body: Incoming, length: Option<u64>) {
+        if length == Some(0) {
+            return;
+        }
+        match self.connection.reception.emitter.permit() {
+            Ok(permit) => {
+                let upload = Upload::new(body, permit, &self.connection.reception);
+                self.state = State::Uploading(upload);
+            }
+            Err(error) => {
+                self.leave_unread(length);
+                self.refuse_later(error.into());
+            }
+        }
+    }
+
+    fn refuse_later(&mut self, refusal: Refusal) {
+        let response = self.refused(refusal, None);
+        self.state = State::Answered(Some(Box::new(response)));
+    }
+
+    /// Notes that the client may send what nobody reads.
+    fn leave_unread(&self, length: Option<u64>) {
+        if length != Some(0) {
+            self.connection.watch.set_unread(true);
+        }
+    }
+
+    fn lease(&mut self) -> Result<&Arc<Lease>, Error> {
+        if self.lease.is_none() {
+            self.lease = self.connection.reception.pending.lend().map(Arc::new);
+        }
+        self.lease.as_ref().ok_or_else(|| Error::overloaded("too many requests wait for a reply"))
+    }
+
+    /// Offers the event of the request to the flow.
+    fn offer(&mut self, body: Bytes, upload: Option<&Upload>, waker: &Waker) -> Result<EventId, Refusal> {
+        let (Some(head), Some(address)) = (self.head.clone(), self.address) else {
+            return Err(Error::internal("a request was offered that was not admitted").into());
+        };
+        let payload = payload(&head.parts.headers, body)?;
+        let deadline = self.deadline;
+        let lease = self.lease()?.clone();
+        let id = lease.open(waker, deadline);
+        let receipt = Receipt::new(move |outcome| lease.end(id, Outcome::Ended(outcome)));
+        let reception = &self.connection.reception;
+        let event = Event::with_id(id, payload)
+            .with_attributes(Attributes::over(head))
+            .with_deadline(reception.clock.instant(deadline))
+            .with_receipt(receipt);
+        let outbox = reception.routes.target(address).outbox;
+        let offered = match upload {
+            Some(upload) => upload.permit.offer_from(outbox, event),
+            None => reception.emitter.offer_from(outbox, event),
+        };
+        match offered {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                self.lease()?.close();
+                Err(error.into())
+            }
+        }
+    }
+
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<Result<EventId, Refusal>> {
+        let reception = &self.connection.reception;
+        let State::Uploading(upload) = &mut self.state else { return Poll::Pending };
+        let measured = match upload.poll(context, reception) {
+            Poll::Ready(Ok(body)) => {
+                let State::Uploading(upload) = std::mem::replace(&mut self.state, State::Arrived) else {
+                    return Poll::Pending;
+                };
+                return Poll::Ready(self.offer(body, Some(&upload), context.waker()));
+            }
+            Poll::Ready(Err(refusal)) => Err(refusal),
+            Poll::Pending if reception.clock.now() >= self.deadline => {
+                let error = Error::timeout("the request did not arrive whole within its deadline");
+                Err(Refusal { close: true, ..Refusal::with_status(error, StatusCode::REQUEST_TIMEOUT) })
+            }
+            Poll::Pending => upload.measure(reception),
+        };
+        match measured {
+            Ok(measured) => {
+                let wanted = measured.min(self.deadline);
+                self.lease()?.wake_at(context.waker(), wanted);
+                Poll::Pending
+            }
+            Err(refusal) => {
+                self.leave_unread(None);
+                Poll::Ready(Err(refusal))
+            }
+        }
+    }
+
+    fn poll_answer(&mut self, id: EventId, context: &mut Context<'_>) -> Poll<Response<ReplyBody>> {
+        let Some(lease) = &self.lease else {
+            return Poll::Ready(self.refused(Error::internal("a request waits without a slot").into(), Some(id)));
+        };
+        let outcome = match lease.poll(context) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending if self.connection.reception.clock.now() < self.deadline => return Poll::Pending,
+            Poll::Pending => {
+                lease.close();
+                let time = self.connection.reception.limits.deadline;
+                Outcome::Ended(Err(Error::timeout(format!("no reply came within {time:?}"))))
+            }
+        };
+        // Nothing more is waited for: the slot is free.
+        self.state = State::Answered(None);
+        Poll::Ready(match outcome {
+            Outcome::Reply(reply) => self.with_asked(Some(id), |asked| answer(reply, asked)),
+            Outcome::Ended(Err(error)) => self.refused(error.into(), Some(id)),
+            Outcome::Ended(Ok(())) if self.is_accepted() => empty(StatusCode::ACCEPTED),
+            Outcome::Ended(Ok(())) => {
+                self.refused(Error::internal("the request's event ended without a reply").into(), Some(id))
+            }
+        })
+    }
+
+    fn is_accepted(&self) -> bool {
+        self.address.is_some_and(|address| self.connection.reception.routes.target(address).accepted)
+    }
+
+    fn refused(&self, refusal: Refusal, id: Option<EventId>) -> Response<ReplyBody> {
+        let close = refusal.close;
+        let mut response = self.with_asked(id, |asked| refuse(refusal, asked));
+        if close && self.open.is_none() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    fn with_asked<T>(&self, id: Option<EventId>, make: impl FnOnce(Asked<'_>) -> T) -> T {
+        let (reception, head) = (&self.connection.reception, self.head.as_deref());
+        let none = HeaderMap::new();
+        make(Asked {
+            headers: head.map_or(&none, |head| &head.parts.headers),
+            is_head: head.is_some_and(|head| head.parts.method == Method::HEAD),
+            allow: match (self.address, head) {
+                (Some(address), _) => reception.routes.allow_at(address),
+                (None, Some(head)) => reception.routes.allow_for(head.parts.uri.path()),
+                (None, None) => &reception.routes.allow,
+            },
+            challenge: &reception.challenge,
+            id,
+        })
+    }
+
+    /// Gives the answer to the connection, which goes on to the next request.
+    fn finish(&mut self, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
+        self.state = State::Answered(None);
+        self.head = None;
+        let connection = &self.connection;
+        match self.open.take() {
+            Some(open) => {
+                connection.watch.extend(connection.reception.until_stalled());
+                let (parts, body) = response.into_parts();
+                response = Response::from_parts(parts, body.with_open(open));
+            }
+            None => connection.watch.enter(Phase::Idle, connection.reception.until_idle()),
+        }
+        response
+    }
+}
+
+impl Future for Exchange {
+    type Output = Result<Response<ReplyBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let response = match &mut this.state {
+            State::Answered(response) => match response.take() {
+                Some(response) => *response,
+                None => return Poll::Pending,
+            },
+            State::Arrived => match this.offer(Bytes::new(), None, context.waker()) {
+                // Its outcome will wake this task, which its slot knows since before the offer.
+                Ok(id) => {
+                    this.state = State::Waiting(id);
+                    return Poll::Pending;
+                }
+                Err(refusal) => this.refused(refusal, None),
+            },
+            State::Uploading(_) => match this.poll_upload(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(id)) => {
+                    this.state = State::Waiting(id);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(refusal)) => this.refused(refusal, None),
+            },
+            State::Waiting(id) => {
+                let id = *id;
+                match this.poll_answer(id, context) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(response) => response,
+                }
+            }
+        };
+        Poll::Ready(Ok(this.finish(response)))
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // The client has gone: a reply that still comes is late.
+        if let (State::Waiting(_) | State::Uploading(_), Some(lease)) = (&self.state, &self.lease) {
+            lease.close();
+        }
+    }
+}

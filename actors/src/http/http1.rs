@@ -1,0 +1,110 @@
+//! A connection that speaks HTTP/1.1 or 1.0: one request after another, by hyper.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use playhouse_engine::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::clock::ticks;
+use super::connection::{Connection, Due, linger, refuse_by_hand};
+use super::exchange::Exchange;
+use super::limits::HttpLimits;
+use super::stream::Stream;
+use super::watch::Phase;
+
+/// How much of a body is read, or of an answer held back, at a time.
+const BUFFER: usize = 64 * 1024;
+
+/// What hyper allows at least.
+const LEAST_BUFFER: usize = 8 * 1024;
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve<T>(connection: &Arc<Connection>, stream: Stream<T>)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (shared, lease) = (connection.clone(), connection.reception.pending.lend().map(Arc::new));
+    let service = service_fn(move |request: Request<Incoming>| Exchange::new(shared.clone(), lease.clone(), request));
+    let mut http = builder(&connection.reception.limits).serve_connection(TokioIo::new(stream), service);
+    let (mut told, mut written) = (false, 0);
+    poll_fn(|context| {
+        connection.watch.register(context.waker());
+        loop {
+            if let Poll::Ready(outcome) = http.poll_without_shutdown(context) {
+                if let Err(error) = outcome {
+                    connection.watch.set_unread(true);
+                    tracing::debug!(peer = %connection.peer, %error, "a connection failed");
+                }
+                return Poll::Ready(());
+            }
+            match connection.due() {
+                Some(Due::Stopping) if !told => {
+                    told = true;
+                    Pin::new(&mut http).graceful_shutdown();
+                }
+                Some(Due::TimeIsUp) if !goes_on(connection, &mut written) => return Poll::Ready(()),
+                _ => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+    end(connection, http.into_parts().io.into_inner().into_inner()).await;
+}
+
+/// Ends a connection on which nothing is under way, with the answer that is still owed.
+pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Connection, mut socket: T) {
+    let limits = &connection.reception.limits;
+    let owed = match connection.watch.phase() {
+        Phase::Head if connection.watch.is_due(connection.reception.clock.now()) => {
+            let message = format!("the head of the request did not come whole within {:?}", limits.head_time);
+            Some((StatusCode::REQUEST_TIMEOUT, Error::timeout(message)))
+        }
+        Phase::UriTooLong => {
+            let message = format!("the URI is too long; expected at most {} bytes", limits.uri_size);
+            Some((StatusCode::URI_TOO_LONG, Error::too_large(message)))
+        }
+        _ => None,
+    };
+    if let Some((status, error)) = &owed {
+        // A client that does not take it has gone.
+        let _ = refuse_by_hand(&mut socket, *status, error).await;
+    }
+    if owed.is_some() || connection.watch.has_unread() {
+        linger(socket).await;
+    }
+}
+
+/// Says whether a connection whose time is up may go on all the same, because its client takes the answer fast enough.
+fn goes_on(connection: &Connection, written: &mut u64) -> bool {
+    let (watch, reception) = (&connection.watch, &connection.reception);
+    let taken = watch.written() - *written;
+    *written = watch.written();
+    let goes_on = watch.phase() == Phase::Idle && taken >= reception.least_in(ticks(reception.limits.idle_time)).max(1);
+    if goes_on {
+        watch.extend(reception.until_idle());
+    }
+    goes_on
+}
+
+fn builder(limits: &HttpLimits) -> Builder {
+    let mut builder = Builder::new();
+    // A client that has sent its request may close its side and still wait for the answer.
+    builder.half_close(true);
+    // The watch does the same without a timer for each request, and answers.
+    builder.header_read_timeout(None);
+    builder.max_header_size(limits.head_size);
+    builder.max_buf_size(BUFFER.max(limits.head_size).max(LEAST_BUFFER));
+    if limits.head_fields != HttpLimits::default().head_fields {
+        // Only where it must be: any number but hyper's own default costs an allocation for each request.
+        builder.max_headers(limits.head_fields);
+    }
+    builder
+}

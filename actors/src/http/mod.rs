@@ -1,0 +1,42 @@
+//! HTTP: a server whose requests become events and whose events become replies.
+//!
+//! [`HttpServer`] is the actor. A request leaves it by the outbox of its [`Route`], as an event whose payload is the body
+//! and whose attributes show the head; an event with the same id, on any of its inboxes, is the reply. [`HttpRequest`] and
+//! [`HttpReply`] are typed views of these attributes, [`HttpLimits`] what a client may ask for.
+
+mod accept;
+mod admission;
+mod body;
+mod clock;
+mod connection;
+mod error_body;
+mod exchange;
+mod head;
+mod http1;
+mod http2;
+mod limits;
+mod media;
+mod payload;
+mod pending;
+mod reception;
+mod reply;
+mod route;
+mod routes;
+mod server;
+mod status;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
+mod upload;
+mod view;
+mod watch;
+
+pub use http::{Method, StatusCode};
+pub use limits::HttpLimits;
+pub use reception::HttpStatistics;
+pub use route::Route;
+pub use server::HttpServer;
+pub use status::{kind_of, status_of};
+#[cfg(feature = "tls")]
+pub use tls::Tls;
+pub use view::{HttpReply, HttpRequest, REPLY_HEADER, STATUS};

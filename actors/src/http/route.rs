@@ -1,0 +1,103 @@
+//! A route, as a user writes it: which requests leave by which outbox.
+
+use http::Method;
+
+use super::media::Pattern;
+
+/// Which requests leave the server by which outbox.
+///
+/// A path may have variables: `/orders/{number}` takes one segment, `/files/{*rest}` all that follow. They become the
+/// attributes `http.path.number` and `http.path.rest`. A trailing slash of a request's path counts for nothing.
+///
+/// ```
+/// use playhouse_actors::http::{Method, Route};
+///
+/// let orders = Route::post("/orders").outbox("orders").takes(["application/xml", "text/xml"]);
+/// let events = Route::new("/events/{stream}").methods([Method::PUT, Method::PATCH]).outbox("events").accepted();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// `None` takes the paths that no other route takes.
+    pub(crate) path: Option<String>,
+    /// None at all takes every method.
+    pub(crate) methods: Vec<Method>,
+    pub(crate) outbox: String,
+    /// None at all takes every content type.
+    pub(crate) takes: Vec<Pattern>,
+    pub(crate) accepted: bool,
+}
+
+impl Route {
+    /// Takes requests for `path`, with any method, of any content type, to the outbox `outbox`.
+    #[must_use]
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: Some(path.into()), ..Self::otherwise() }
+    }
+
+    /// Takes requests for every path that no other route takes.
+    #[must_use]
+    pub fn otherwise() -> Self {
+        Self { path: None, methods: Vec::new(), outbox: "outbox".to_owned(), takes: Vec::new(), accepted: false }
+    }
+
+    /// Takes `GET` requests for `path`, and with them `HEAD`.
+    #[must_use]
+    pub fn get(path: impl Into<String>) -> Self {
+        Self::new(path).methods([Method::GET])
+    }
+
+    /// Takes `POST` requests for `path`.
+    #[must_use]
+    pub fn post(path: impl Into<String>) -> Self {
+        Self::new(path).methods([Method::POST])
+    }
+
+    /// Takes `PUT` requests for `path`.
+    #[must_use]
+    pub fn put(path: impl Into<String>) -> Self {
+        Self::new(path).methods([Method::PUT])
+    }
+
+    /// Takes `PATCH` requests for `path`.
+    #[must_use]
+    pub fn patch(path: impl Into<String>) -> Self {
+        Self::new(path).methods([Method::PATCH])
+    }
+
+    /// Takes `DELETE` requests for `path`.
+    #[must_use]
+    pub fn delete(path: impl Into<String>) -> Self {
+        Self::new(path).methods([Method::DELETE])
+    }
+
+    /// Takes these methods only; others get 405. `HEAD` comes with `GET`, and `OPTIONS` is answered by the server unless
+    /// it stands here.
+    #[must_use]
+    pub fn methods(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
+        self.methods.extend(methods);
+        self
+    }
+
+    /// Sends the requests from the outbox `name`. Several routes may share one.
+    #[must_use]
+    pub fn outbox(mut self, name: impl Into<String>) -> Self {
+        self.outbox = name.into();
+        self
+    }
+
+    /// Takes bodies of these content types only; others get 415. A pattern may have a star for its first half, for its
+    /// second, or before a suffix: `image/*`, `application/*+json`. A request without a body is taken whatever it says.
+    #[must_use]
+    pub fn takes<'a>(mut self, types: impl IntoIterator<Item = &'a str>) -> Self {
+        self.takes.extend(types.into_iter().map(Pattern::new));
+        self
+    }
+
+    /// Says that no reply is meant: when all that came of a request has been delivered, it is answered 202 with an empty
+    /// body. Without this such a request is answered 500.
+    #[must_use]
+    pub fn accepted(mut self) -> Self {
+        self.accepted = true;
+        self
+    }
+}

@@ -1,0 +1,203 @@
+//! The actor: it takes requests in, and gives replies back to who waits for them.
+
+use std::fmt;
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use http::HeaderValue;
+use playhouse_engine::{Context, Error, Event, Format, Light, Outbox, Ports, Result};
+use tokio::net::TcpListener;
+
+use super::accept::{Listener, accept};
+use super::clock::Clock;
+use super::limits::HttpLimits;
+use super::pending::{Outcome, Pending};
+use super::reception::{Counters, HttpStatistics, Reception};
+use super::reply::Reply;
+use super::route::Route;
+use super::routes::{Routes, outboxes};
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+
+/// An HTTP server.
+///
+/// Each request leaves as an event by the outbox of its [`Route`]; without a route, by `outbox`. The event that comes back
+/// with the same id, on whatever inbox, is the reply; one with an error is told as an error. A request always ends: when
+/// all that came of its event has ended without a reply, when the flow has no room for it, and at its deadline.
+///
+/// ```
+/// use playhouse_actors::http::{HttpReply, HttpRequest, HttpServer, Route};
+/// use playhouse_engine::{Director, Event, map};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let mut director = Director::new("greetings");
+/// let server = HttpServer::on(listener).route(Route::get("/hello/{name}").outbox("hello"));
+/// let http = director.register("http", server);
+/// let greet = director.register("greet", map(|event: &Event| {
+///     let name = HttpRequest::of(event).and_then(|request| request.variable("name")).unwrap_or_default();
+///     event.derive(format!("Hello, {name}")).with_reply_header("cache-control", "no-store")
+/// }));
+/// director.connect(http.port("hello"), greet);
+/// director.connect(greet, http);
+/// director.connect_error(greet, http);
+/// director.build()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct HttpServer {
+    listen: Option<Listen>,
+    routes: Vec<Route>,
+    limits: HttpLimits,
+    realm: String,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
+    pending: Arc<Pending>,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug)]
+enum Listen {
+    Address(String),
+    Listener(StdListener),
+}
+
+impl HttpServer {
+    /// Listens on `address`, such as `127.0.0.1:8080`, from the start of the flow on.
+    #[must_use]
+    pub fn bind(address: impl Into<String>) -> Self {
+        Self::new(Listen::Address(address.into()))
+    }
+
+    /// Listens on `listener`, which the caller has bound, and whose port it therefore knows.
+    #[must_use]
+    pub fn on(listener: StdListener) -> Self {
+        Self::new(Listen::Listener(listener))
+    }
+
+    fn new(listen: Listen) -> Self {
+        Self {
+            listen: Some(listen),
+            routes: Vec::new(),
+            limits: HttpLimits::default(),
+            realm: "playhouse".to_owned(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            pending: Arc::new(Pending::new()),
+            counters: Arc::default(),
+        }
+    }
+
+    /// Takes the requests of a route. Without any route the server takes every request, to its outbox `outbox`.
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// Sets what a client may ask for.
+    #[must_use]
+    pub fn with_limits(mut self, limits: HttpLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the realm that a client is asked to log in to, where a 401 does not say another challenge.
+    #[must_use]
+    pub fn with_realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = realm.into();
+        self
+    }
+
+    /// Speaks HTTPS.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Returns what the server counts, which goes on counting when the server is registered.
+    #[must_use]
+    pub fn statistics(&self) -> HttpStatistics {
+        HttpStatistics { pending: self.pending.clone(), counters: self.counters.clone() }
+    }
+
+    fn effective_routes(&self) -> Vec<Route> {
+        if self.routes.is_empty() { vec![Route::otherwise()] } else { self.routes.clone() }
+    }
+
+    async fn listener(&mut self) -> Result<TcpListener> {
+        match self.listen.take() {
+            Some(Listen::Address(address)) => TcpListener::bind(&address)
+                .await
+                .map_err(|error| Error::unavailable(format!("cannot listen on `{address}`")).caused_by(error)),
+            Some(Listen::Listener(listener)) => listener
+                .set_nonblocking(true)
+                .and_then(|()| TcpListener::from_std(listener))
+                .map_err(|error| Error::unavailable("cannot listen on the listener that was given").caused_by(error)),
+            None => Err(Error::internal("the server has been started before")),
+        }
+    }
+
+    fn challenge(&self) -> Result<HeaderValue> {
+        let realm = self.realm.replace('\\', "\\\\").replace('"', "\\\"");
+        HeaderValue::try_from(format!("Basic realm=\"{realm}\", charset=\"UTF-8\"")).map_err(|error| {
+            Error::malformed(format!("the realm `{}` cannot stand in a header", self.realm)).caused_by(error)
+        })
+    }
+}
+
+impl Light for HttpServer {
+    fn ports(&self) -> Ports {
+        let ports = Ports::endpoint(Format::ANY).with_any_inbox().concurrent();
+        outboxes(&self.effective_routes())
+            .into_iter()
+            .fold(ports, |ports, name| ports.with_outbox(name.to_owned(), Format::ANY))
+    }
+
+    async fn start(&mut self, context: Context) -> Result<()> {
+        let routes = Routes::new(&self.effective_routes())?;
+        let challenge = self.challenge()?;
+        let listener = self.listener().await?;
+        let reception = Arc::new(Reception {
+            name: context.name().to_owned(),
+            routes,
+            challenge,
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+            emitter: context.emitter()?,
+            clock: Clock::new(self.limits.tick()),
+            limits: self.limits.clone(),
+            pending: self.pending.clone(),
+            counters: self.counters.clone(),
+            stopping: AtomicBool::new(false),
+        });
+        let (listener, stopping) = (Listener::new(listener), context.stopping());
+        context.spawn("accept", move || accept(listener.clone(), reception.clone(), stopping.clone()));
+        Ok(())
+    }
+
+    fn handle(&self, event: &Event, _: &mut Outbox) -> Result<()> {
+        let reply = Reply {
+            payload: event.payload().clone(),
+            attributes: event.attributes().clone(),
+            error: event.error().cloned(),
+        };
+        self.pending.end(event.id(), Outcome::Reply(reply));
+        Ok(())
+    }
+}
+
+impl fmt::Debug for HttpServer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("HttpServer")
+            .field("listen", &self.listen)
+            .field("routes", &self.routes)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

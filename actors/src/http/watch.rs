@@ -1,0 +1,122 @@
+//! What a connection is doing and until when it may, written by its own task and read by the sweep: one timer for a whole
+//! server instead of one for each request.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::task::Waker;
+
+use atomic_waker::AtomicWaker;
+
+use super::clock::Ticks;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Nothing has come yet.
+    Fresh,
+    /// The head of a request has begun to come.
+    Head,
+    /// A request is being handled; it watches its time itself.
+    Busy,
+    /// The last answer is on its way or gone.
+    Idle,
+    /// The request line has grown beyond what a URI may have.
+    UriTooLong,
+}
+
+impl Phase {
+    fn from_u8(number: u8) -> Self {
+        [Self::Fresh, Self::Head, Self::Busy, Self::Idle, Self::UriTooLong]
+            .into_iter()
+            .find(|phase| *phase as u8 == number)
+            .unwrap_or(Self::Fresh)
+    }
+}
+
+// Only the connection's task writes the phase and the counts, so plain loads and stores are enough for them.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    phase: AtomicU8,
+    wanted: AtomicU64,
+    written: AtomicU64,
+    /// How many requests of an HTTP/2 connection are not answered whole.
+    open: AtomicU32,
+    /// Whether the client may have sent what nobody read.
+    unread: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Watch {
+    pub(crate) fn new(wanted: Ticks) -> Self {
+        Self {
+            phase: AtomicU8::new(Phase::Fresh as u8),
+            wanted: AtomicU64::new(wanted),
+            written: AtomicU64::new(0),
+            open: AtomicU32::new(0),
+            unread: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        Phase::from_u8(self.phase.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn enter(&self, phase: Phase, until: Ticks) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        self.wanted.store(until, Ordering::Relaxed);
+    }
+
+    /// Changes what the connection is doing, and leaves until when it may.
+    pub(crate) fn turn(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn extend(&self, until: Ticks) {
+        self.wanted.store(until, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_due(&self, now: Ticks) -> bool {
+        self.wanted.load(Ordering::Relaxed) <= now
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_written(&self, count: usize) {
+        self.written.store(self.written() + count as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_unread(&self, unread: bool) {
+        self.unread.store(unread, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn open_more(&self) {
+        self.open.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Says whether none is open any more.
+    pub(crate) fn open_less(&self) -> bool {
+        self.open.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    /// Wakes the connection where its time is up.
+    pub(crate) fn sweep(&self, now: Ticks) {
+        if self.is_due(now) {
+            self.wake();
+        }
+    }
+
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
+    }
+}
