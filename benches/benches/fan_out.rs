@@ -27,15 +27,9 @@ fn race<T: Item + Into<Bytes>>(width: usize, flavor: Flavor) {
     }
     let events = DELIVERIES / width;
     Race::new(case, "ns per delivery")
-        .ours("", || {
-            per_delivery(fan::playhouse::run::<T>(flavor, true, width, events))
-        })
-        .ours("-unfused", || {
-            per_delivery(fan::playhouse::run::<T>(flavor, false, width, events))
-        })
-        .peer("flume", || {
-            per_delivery(fan::flume::run::<T>(flavor, width, events))
-        })
+        .ours("", || per_delivery(fan::playhouse::run::<T>(flavor, true, width, events)))
+        .ours("-unfused", || per_delivery(fan::playhouse::run::<T>(flavor, false, width, events)))
+        .peer("flume", || per_delivery(fan::flume::run::<T>(flavor, width, events)))
         .run(BUDGET, 15);
 }
 

@@ -25,18 +25,12 @@ fn race<T: Item + Unpin>(flavor: Flavor) {
         return;
     }
     Race::new(case, "ns per hop")
-        .ours("", || {
-            per_hop(chain::playhouse::run::<T>(flavor, true, EVENTS))
-        })
-        .ours("-unfused", || {
-            per_hop(chain::playhouse::run::<T>(flavor, false, EVENTS))
-        })
+        .ours("", || per_hop(chain::playhouse::run::<T>(flavor, true, EVENTS)))
+        .ours("-unfused", || per_hop(chain::playhouse::run::<T>(flavor, false, EVENTS)))
         .peer("flume", || per_hop(chain::flume::run::<T>(flavor, EVENTS)))
         .peer("tokio", || per_hop(chain::tokio::run::<T>(flavor, EVENTS)))
         .peer("actix", || per_hop(chain::actix::run::<T>(flavor, EVENTS)))
-        .peer("ractor", || {
-            per_hop(chain::ractor::run::<T>(flavor, EVENTS))
-        })
+        .peer("ractor", || per_hop(chain::ractor::run::<T>(flavor, EVENTS)))
         .peer("kameo", || per_hop(chain::kameo::run::<T>(flavor, EVENTS)))
         .run(BUDGET, 9);
 }

@@ -17,10 +17,7 @@ impl Finish {
     /// Makes one that waits for `events`, and what is told of the last of them.
     pub(crate) fn after(events: usize) -> (Self, oneshot::Receiver<()>) {
         let (done, finished) = oneshot::channel();
-        let finish = Self {
-            left: AtomicUsize::new(events),
-            done: Mutex::new(Some(done)),
-        };
+        let finish = Self { left: AtomicUsize::new(events), done: Mutex::new(Some(done)) };
         (finish, finished)
     }
 

@@ -34,10 +34,6 @@ impl Flavor {
             Self::MultiThread => Builder::new_multi_thread(),
             Self::CurrentThread => Builder::new_current_thread(),
         };
-        builder
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("the system gives threads to a bench")
+        builder.worker_threads(2).enable_all().build().expect("the system gives threads to a bench")
     }
 }

@@ -30,11 +30,7 @@ impl<'a> Race<'a> {
     /// Makes a race without entrants, whose figures are in `unit`.
     #[must_use]
     pub fn new(case: impl Into<String>, unit: &'static str) -> Self {
-        Self {
-            case: case.into(),
-            unit,
-            entrants: Vec::new(),
-        }
+        Self { case: case.into(), unit, entrants: Vec::new() }
     }
 
     /// Enters one of ours: the case is named with `suffix` behind it. `run` returns a figure.
@@ -54,11 +50,7 @@ impl<'a> Race<'a> {
         if only.is_some_and(|only| only != kind.to_string()) {
             return self;
         }
-        self.entrants.push(Entrant {
-            kind,
-            run: Box::new(run),
-            figures: Vec::new(),
-        });
+        self.entrants.push(Entrant { kind, run: Box::new(run), figures: Vec::new() });
         self
     }
 
@@ -83,9 +75,7 @@ impl<'a> Race<'a> {
             let (lowest, median, highest) = entrant.spread();
             let rounds = entrant.figures.len();
             let name = entrant.kind.to_string();
-            eprintln!(
-                "  {name:<20} {median:>10.1} {lowest:>10.1} {highest:>10.1}   {rounds} rounds"
-            );
+            eprintln!("  {name:<20} {median:>10.1} {lowest:>10.1} {highest:>10.1}   {rounds} rounds");
         }
         for ours in &self.entrants {
             let Kind::Ours(suffix) = ours.kind else {
@@ -97,10 +87,7 @@ impl<'a> Race<'a> {
                 };
                 let (our_figure, their_figure) = (ours.spread().1, peer.spread().1);
                 let ratio = our_figure / their_figure;
-                println!(
-                    "RATIO {}{suffix} {our_figure:.1} {name} {their_figure:.1} {ratio:.3}",
-                    self.case
-                );
+                println!("RATIO {}{suffix} {our_figure:.1} {name} {their_figure:.1} {ratio:.3}", self.case);
             }
         }
     }
@@ -140,9 +127,6 @@ impl fmt::Debug for Race<'_> {
 /// Says whether the command line asks for `case`: it does where a word of it is part of the name, or where it has none.
 #[must_use]
 pub fn wanted(case: &str) -> bool {
-    let mut words = std::env::args()
-        .skip(1)
-        .filter(|word| !word.starts_with("--"))
-        .peekable();
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with("--")).peekable();
     words.peek().is_none() || words.any(|word| case.contains(&word))
 }

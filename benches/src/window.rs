@@ -17,10 +17,7 @@ pub(crate) struct Window {
 impl Window {
     /// Makes a window of `size` items.
     pub(crate) fn new(size: usize) -> Self {
-        Self {
-            free: Arc::new(Semaphore::new(size)),
-            counted: 0,
-        }
+        Self { free: Arc::new(Semaphore::new(size)), counted: 0 }
     }
 
     /// Waits until one more item may enter.

@@ -25,6 +25,10 @@ use crate::station::{Station, add};
 /// How many events may wait on their way out before the task must send them, even in the middle of a batch.
 const OUTGOING: usize = 1024;
 
+/// One in so many of the events that a source runs through a line itself is timed, and stands for the others: the clock costs
+/// more than many a handler.
+const SAMPLE: u64 = 64;
+
 /// One task's part of a flow.
 pub struct Line {
     /// The first is the actor whose inbox the task empties; the others are light and run within the task.
@@ -35,6 +39,8 @@ pub struct Line {
     waiting: usize,
     /// How many events the head took since the accounts were last written; the others handle at once what they take.
     received: u64,
+    /// How many events sources ran through the line themselves.
+    taken_in: u64,
     /// How many events ended without a handler since the accounts were last written.
     refused: u64,
     now: Moment,
@@ -92,6 +98,7 @@ impl Line {
             outgoing: VecDeque::new(),
             waiting: 0,
             received: 0,
+            taken_in: 0,
             refused: 0,
             now: Moment::now(),
             progress,
@@ -202,7 +209,13 @@ impl Line {
     /// Runs an event of a source through the line. Its head must be light.
     pub(crate) fn take_in(&mut self, event: Event) {
         self.received += 1;
+        self.taken_in += 1;
+        if self.taken_in % SAMPLE != 0 {
+            return self.run(0, event);
+        }
+        let began = Moment::now();
         self.run(0, event);
+        self.busy(Moment::now().nanoseconds_since(began) * SAMPLE);
     }
 
     /// Says why the member must not handle the event, where there is a reason.

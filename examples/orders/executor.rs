@@ -48,7 +48,8 @@ impl Light for Executor {
             let price = (!line.price.is_sign_negative()).then_some(line.price)?;
             total.checked_add(price.checked_mul(line.quantity.into())?)
         });
-        let total = total.ok_or_else(|| Error::unprocessable("the order has a price below zero or a total too large"))?;
+        let total =
+            total.ok_or_else(|| Error::unprocessable("the order has a price below zero or a total too large"))?;
         let execution = Execution { number, customer, lines: lines.len(), total: format!("{total:.2}") };
         let document = quick_xml::se::to_string(&execution)
             .map_err(|error| Error::internal("the execution cannot be written").caused_by(error))?;

@@ -15,10 +15,7 @@ use crate::{Flavor, Item};
 /// Where the chain breaks.
 #[must_use]
 pub fn run<T: Item>(flavor: Flavor, fusion: bool, events: usize) -> Duration {
-    let settings = Settings {
-        fusion,
-        ..Settings::default()
-    };
+    let settings = Settings { fusion, ..Settings::default() };
     let mut director = Director::with_settings("chain", settings);
     let mut last = director.register(
         "source",

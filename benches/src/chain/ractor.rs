@@ -55,20 +55,11 @@ impl<T: Item> Actor for Relay<T> {
     type State = Stage<T>;
     type Arguments = Stage<T>;
 
-    async fn pre_start(
-        &self,
-        _: ActorRef<T>,
-        stage: Stage<T>,
-    ) -> Result<Stage<T>, ActorProcessingErr> {
+    async fn pre_start(&self, _: ActorRef<T>, stage: Stage<T>) -> Result<Stage<T>, ActorProcessingErr> {
         Ok(stage)
     }
 
-    async fn handle(
-        &self,
-        _: ActorRef<T>,
-        item: T,
-        stage: &mut Stage<T>,
-    ) -> Result<(), ActorProcessingErr> {
+    async fn handle(&self, _: ActorRef<T>, item: T, stage: &mut Stage<T>) -> Result<(), ActorProcessingErr> {
         match stage {
             Stage::Pass(next) => next.cast(item)?,
             Stage::Sink(finish, window) => {

@@ -15,16 +15,8 @@ use crate::{Flavor, Item};
 /// # Panics
 /// Where the fan breaks.
 #[must_use]
-pub fn run<T: Item + Into<Bytes>>(
-    flavor: Flavor,
-    fusion: bool,
-    width: usize,
-    events: usize,
-) -> Duration {
-    let settings = Settings {
-        fusion,
-        ..Settings::default()
-    };
+pub fn run<T: Item + Into<Bytes>>(flavor: Flavor, fusion: bool, width: usize, events: usize) -> Duration {
+    let settings = Settings { fusion, ..Settings::default() };
     let mut director = Director::with_settings("fan", settings);
     let source = director.register(
         "source",
