@@ -210,7 +210,7 @@ impl Line {
     pub(crate) fn take_in(&mut self, event: Event) {
         self.received += 1;
         self.taken_in += 1;
-        if self.taken_in % SAMPLE != 0 {
+        if !self.taken_in.is_multiple_of(SAMPLE) {
             return self.run(0, event);
         }
         let began = Moment::now();
