@@ -2,14 +2,20 @@
 
 #[cfg(feature = "auth")]
 mod basic_auth;
+mod generator;
 #[cfg(feature = "http")]
 pub mod http;
+mod null;
+mod stdout;
 #[cfg(feature = "xslt")]
 pub mod xslt;
 
 #[cfg(feature = "auth")]
 pub use basic_auth::{BasicAuth, BasicAuthSettings};
+pub use generator::{Generator, Schedule};
 #[cfg(feature = "http")]
 pub use http::HttpServer;
+pub use null::Null;
+pub use stdout::{Stdout, StdoutSettings};
 #[cfg(feature = "xslt")]
 pub use xslt::Xslt;
