@@ -5,6 +5,8 @@ mod basic_auth;
 mod generator;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "http-client")]
+mod http_client;
 mod null;
 mod stdout;
 #[cfg(feature = "xslt")]
@@ -15,6 +17,8 @@ pub use basic_auth::{BasicAuth, BasicAuthSettings};
 pub use generator::{Generator, Schedule};
 #[cfg(feature = "http")]
 pub use http::HttpServer;
+#[cfg(feature = "http-client")]
+pub use http_client::{HttpClient, HttpClientSettings};
 pub use null::Null;
 pub use stdout::{Stdout, StdoutSettings};
 #[cfg(feature = "xslt")]
