@@ -1,5 +1,7 @@
 //! Runs the examples as processes of their own, as a reader of their headers would.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -1,6 +1,7 @@
 //! The HTTP client against a server that says word for word what a test wants to hear.
 
 #![cfg(feature = "http-client")]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
