@@ -1,5 +1,6 @@
 //! The XSLT actor, handler alone and in a flow: what it makes of payloads, and which errors it ends with.
 
+#![cfg(feature = "xslt")]
 #![allow(clippy::unwrap_used)]
 
 use std::cell::Cell;

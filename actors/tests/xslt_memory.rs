@@ -1,5 +1,6 @@
 //! Whether the XSLT actor keeps memory that it should give back: alone in its process, so that nothing else counts.
 #![cfg(target_os = "linux")]
+#![cfg(feature = "xslt")]
 #![allow(clippy::unwrap_used)]
 
 use playhouse_actors::Xslt;

@@ -33,6 +33,8 @@ mod watch;
 
 pub use http::{Method, StatusCode};
 pub use limits::HttpLimits;
+#[cfg(feature = "http-client")]
+pub(crate) use payload::payload;
 pub use reception::HttpStatistics;
 pub use route::Route;
 pub use server::HttpServer;
