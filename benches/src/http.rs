@@ -1,0 +1,21 @@
+//! Servers in processes of their own, each with two worker threads, and the load that is put on them.
+
+pub mod client;
+pub mod echo;
+pub mod hyper;
+mod served;
+mod wrk;
+
+pub use served::{Served, Serving, as_child};
+pub use wrk::{Load, Measured};
+
+/// Where a server takes requests.
+pub const PATH: &str = "/orders";
+
+/// Returns what is posted: an order of about 1 KB.
+#[must_use]
+pub fn order() -> String {
+    let line = |number| format!(r#"<line sku="A{number:03}" quantity="{}" price="{number}.50"/>"#, number % 7 + 1);
+    let lines: String = (1..=22).map(line).collect();
+    format!(r#"<order number="42"><customer>Ada</customer>{lines}</order>"#)
+}

@@ -1,0 +1,7 @@
+-- Posts the body that stands behind the URL, as XML, with the `Authorization` that stands behind that, if one does.
+function init(arguments)
+   wrk.method = "POST"
+   wrk.body = arguments[1]
+   wrk.headers["Content-Type"] = "application/xml"
+   wrk.headers["Authorization"] = arguments[2]
+end
