@@ -25,7 +25,8 @@ pub fn cpu_time(id: u32) -> io::Result<Duration> {
 pub fn resident(id: u32) -> io::Result<u64> {
     let line = fs::read_to_string(format!("/proc/{id}/statm"))?;
     let pages = line.split(' ').nth(1).and_then(|field| field.parse::<u64>().ok());
-    let pages = pages.ok_or_else(|| io::Error::other(format!("expected numbers in /proc/{id}/statm, found `{line}`")))?;
+    let pages =
+        pages.ok_or_else(|| io::Error::other(format!("expected numbers in /proc/{id}/statm, found `{line}`")))?;
     Ok(pages * rustix::param::page_size() as u64)
 }
 

@@ -37,7 +37,7 @@ struct Execution {
 
 /// Adds an order up.
 #[derive(Debug)]
-pub struct Executor;
+pub(crate) struct Executor;
 
 impl Light for Executor {
     fn handle(&self, event: &Event, out: &mut Outbox) -> Result<()> {

@@ -183,4 +183,3 @@ fn end_with_parent() {
         std::process::exit(0);
     });
 }
-
