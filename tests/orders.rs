@@ -178,6 +178,27 @@ fn a_stop_answers_what_is_in_flight_and_prints_the_ledger() {
     assert_eq!(rest, "ledger: in=40 delivered=40 failed=0 dropped=0 in_flight=0\n");
 }
 
+#[test]
+fn a_second_signal_does_not_wait() {
+    let mut service = Service::start();
+    let mut stream = TcpStream::connect(service.address()).unwrap();
+    stream
+        .write_all(
+            b"POST /orders HTTP/1.1\r\nhost: orders\r\nauthorization: Basic YWRhOmxvdmVsYWNl\r\n\
+            content-type: application/xml\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n",
+        )
+        .unwrap();
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).unwrap();
+    // The request holds up the stop. That the server takes no more connections says that the stop has begun.
+    service.terminate();
+    while TcpStream::connect(service.address()).is_ok() {
+        std::thread::yield_now();
+    }
+    service.terminate();
+    assert_eq!(service.process.wait().unwrap().code(), Some(1));
+}
+
 fn tempfile(name: &str, content: &[u8]) -> std::path::PathBuf {
     let path = std::env::temp_dir().join(format!("playhouse-{}-{name}", std::process::id()));
     std::fs::write(&path, content).unwrap();
