@@ -3,7 +3,7 @@
 //!
 //! Run: `cargo run --example backpressure`
 //! Output:
-//!     sent 500, at most 18 of them waited
+//!     sent 500, at most 17 of them waited
 //!     taken 500
 
 use std::sync::Arc;

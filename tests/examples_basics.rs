@@ -38,6 +38,15 @@ fn printed(name: &str) -> String {
 /// Kills the process when the test ends, however it ends.
 struct Running(Child);
 
+impl Running {
+    #[track_caller]
+    fn end_by(&mut self, signal: &str) {
+        let sent = Command::new("kill").args([&format!("-{signal}"), &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself.
@@ -69,9 +78,17 @@ fn hello_prints_twice_each_second_until_it_is_told_to_end() {
     assert_eq!((one, two), (3, 3));
     assert!(begin.elapsed() < Duration::from_millis(3500), "it took {:?}", begin.elapsed());
 
-    let killed = Command::new("kill").args(["-TERM", &running.0.id().to_string()]).status().unwrap();
-    assert!(killed.success());
-    assert!(running.0.wait().unwrap().success());
+    running.end_by("TERM");
+}
+
+#[test]
+#[cfg(unix)]
+fn hello_ends_by_an_interrupt_too() {
+    let mut running = Running(example("hello").stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    // What prints runs, so what ends runs too.
+    lines.next().unwrap().unwrap();
+    running.end_by("INT");
 }
 
 #[test]

@@ -265,6 +265,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_pipe_that_nobody_reads_any_more_is_an_error() {
+        let (reader, writer) = io::pipe().unwrap();
+        let stdout = Stdout::to(writer, StdoutSettings::default());
+        testing::feed(&stdout, Event::new("a")).await.unwrap();
+        drop(reader);
+        let error = testing::feed(&stdout, Event::new("b")).await.unwrap_err();
+        assert_eq!((error.kind(), error.message()), (Kind::Gone, "nobody reads what is printed"));
+    }
+
+    #[tokio::test]
     async fn a_reader_that_stands_still_holds_up_nobody_else() {
         let (reader, writer) = io::pipe().unwrap();
         let stdout = Arc::new(Stdout::to(writer, StdoutSettings::default()));

@@ -146,6 +146,22 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_user_costs_as_much_as_a_wrong_password() {
+        let users = Users::from_text(&format!("ada:{}", PasswordHash::of("lovelace").unwrap())).unwrap();
+        let fastest = |user| {
+            let runs = (0..5).map(|_| {
+                let begin = std::time::Instant::now();
+                assert!(!users.verify(user, "wrong"));
+                begin.elapsed()
+            });
+            runs.min().unwrap()
+        };
+        // Without a stand-in it would be a thousandth.
+        let (known, unknown) = (fastest("ada"), fastest("bob"));
+        assert!(unknown * 3 > known && known * 3 > unknown, "{known:?} and {unknown:?}");
+    }
+
+    #[test]
     fn all_problems_are_reported_at_once() {
         let text = format!("{ADA}\nbob\n:x\nada:$apr1$x$y\ncarol:$apr1$x$y\n");
         assert_eq!(
