@@ -152,11 +152,16 @@ impl BasicAuth {
     /// Makes the line of a file for `user`, with an argon2id hash of `password`. It takes tens of milliseconds.
     ///
     /// # Errors
-    /// `Malformed` where the name is empty or holds a `:` or a control character, or where the password is empty.
+    /// `Malformed` where the name is empty, begins with `#` or a space or holds a `:`, where the password is empty, and where
+    /// either holds a control character.
     pub fn line(user: &str, password: &str) -> Result<String> {
         users::check_name(user).map_err(Error::malformed)?;
         if password.is_empty() {
             return Err(Error::malformed(format!("the password of `{user}` is empty")));
+        }
+        if password.contains(|character: char| character.is_control()) {
+            let message = format!("the password of `{user}` has a control character, which no client may send");
+            return Err(Error::malformed(message));
         }
         Ok(format!("{user}:{}", PasswordHash::of(password)?))
     }
@@ -335,7 +340,9 @@ mod tests {
     fn a_line_is_made_of_what_a_file_can_hold() {
         for (user, password, problem) in [
             ("", "x", "the name of a user is empty"),
-            ("a:b", "x", "the user name `a:b` has a space at an end, a `:` or a control character"),
+            ("a:b", "x", "the user name `a:b` has a space at an end, a `#` first, a `:` or a control character"),
+            ("#a", "x", "the user name `#a` has a space at an end, a `#` first, a `:` or a control character"),
+            ("ada", "a\tb", "the password of `ada` has a control character, which no client may send"),
             ("ada", "", "the password of `ada` is empty"),
         ] {
             assert_eq!(BasicAuth::line(user, password).unwrap_err().message(), problem);

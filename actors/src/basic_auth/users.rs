@@ -99,11 +99,10 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("the name of a user is empty".to_owned());
     }
-    if name.trim() != name || name.contains(|character: char| character == ':' || character.is_control()) {
-        return Err(format!(
-            "the user name `{}` has a space at an end, a `:` or a control character",
-            name.escape_debug()
-        ));
+    let is_kept_out = |character: char| character == ':' || character.is_control();
+    if name.trim() != name || name.starts_with('#') || name.contains(is_kept_out) {
+        let name = name.escape_debug();
+        return Err(format!("the user name `{name}` has a space at an end, a `#` first, a `:` or a control character"));
     }
     Ok(())
 }
