@@ -53,7 +53,10 @@ impl Head {
 
     fn uri(&self) -> Cow<'_, str> {
         match self.parts.uri.path_and_query() {
-            Some(all) if self.parts.uri.authority().is_none() => Cow::Borrowed(all.as_str()),
+            // HTTP/2 sends the host apart, and hyper puts it in here.
+            Some(all) if self.parts.uri.authority().is_none() || self.parts.version == Version::HTTP_2 => {
+                Cow::Borrowed(all.as_str())
+            }
             _ => Cow::Owned(self.parts.uri.to_string()),
         }
     }
