@@ -319,12 +319,14 @@ impl Running {
     fn waits_for(&self) -> String {
         let monitor = &self.life.monitor;
         let outstanding = monitor.0.progress.outstanding();
-        let holders = monitor.holders();
-        match (outstanding, self.tasks.len()) {
-            (0, tasks) => format!("{tasks} tasks of actors have not ended"),
-            (_, 0) => format!("{outstanding} in flight ({holders})"),
-            (_, tasks) => format!("{outstanding} in flight ({holders}), {tasks} tasks of actors have not ended"),
+        let mut what = Vec::new();
+        if outstanding != 0 {
+            what.push(format!("{outstanding} in flight ({})", monitor.holders()));
         }
+        if !self.tasks.is_empty() {
+            what.push(format!("{} tasks of actors have not ended", self.tasks.len()));
+        }
+        what.join(", ")
     }
 
     /// Aborts everything, and returns the error that names what was abandoned.

@@ -105,11 +105,21 @@ impl Monitor {
 
     /// Says which actors hold how many events, in words.
     pub(crate) fn holders(&self) -> String {
-        let held = self.0.stations.iter().filter_map(|station| {
+        let mut held = 0;
+        let mut words = Vec::new();
+        for station in &self.0.stations {
             let (queued, in_hand) = (station.inbox.depth(), station.in_hand());
-            (queued > 0 || in_hand > 0).then(|| format!("`{}` {queued} queued and {in_hand} in hand", station.name))
-        });
-        held.collect::<Vec<_>>().join(", ")
+            if queued > 0 || in_hand > 0 {
+                held += queued as u64 + in_hand;
+                words.push(format!("`{}` {queued} queued and {in_hand} in hand", station.name));
+            }
+        }
+        // What is neither was sent and has not arrived, or has not begun and is expected.
+        let between = self.0.progress.outstanding() - held.cast_signed();
+        if between > 0 {
+            words.push(format!("{between} between actors or about to enter"));
+        }
+        words.join(", ")
     }
 }
 

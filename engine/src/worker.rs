@@ -76,9 +76,7 @@ impl Hands {
         self.waited = true;
         self.line.gave_back(self.batch.len());
         self.line.head().inbox.put_back(&mut self.batch);
-        if self.line.has_outgoing() {
-            self.line.flush().await;
-        }
+        self.line.flush().await;
     }
 }
 

@@ -23,18 +23,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(bind.as_deref().unwrap_or("127.0.0.1:8080"))?;
     println!("listening on http://{}", listener.local_addr()?);
 
-    // Orders need not wait for each other, so the transforms may use every core.
-    let parallel = || Policy { workers: Workers::PER_CORE, ..Policy::default() };
+    // Orders need not wait for each other: the transforms may use every core, and a wrong password, which takes long to
+    // check, holds up nobody else.
+    let workers = |workers| Policy { workers, ..Policy::default() };
     let orders = Route::post("/orders").takes(["application/xml", "text/xml"]);
     let submit = Xslt::from_text(include_str!("submit.xsl"))?;
     let acknowledge = Xslt::from_text(include_str!("acknowledge.xsl"))?;
 
     let mut director = Director::new("orders");
     let http = director.register("http", HttpServer::on(listener).route(orders));
-    let auth = director.register("auth", BasicAuth::from_text(include_str!("users.htpasswd"))?);
-    let submit = director.register_with("submit", submit, parallel());
+    let auth = BasicAuth::from_text(include_str!("users.htpasswd"))?;
+    let auth = director.register_with("auth", auth, workers(100.into()));
+    let submit = director.register_with("submit", submit, workers(Workers::PER_CORE));
     let executor = director.register("executor", Executor);
-    let acknowledge = director.register_with("acknowledge", acknowledge, parallel());
+    let acknowledge = director.register_with("acknowledge", acknowledge, workers(Workers::PER_CORE));
 
     director.connect(http, auth);
     director.connect(auth, submit);

@@ -1,52 +1,36 @@
 //! Whether a request is taken, by what its head says: before a byte of its body is read.
 
-use std::net::SocketAddr;
-
 use http::header::{CONTENT_TYPE, HeaderMap};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use playhouse_engine::{Error, Result};
 
-use super::head::{Head, names_one_host};
+use super::head::names_one_host;
 use super::media::content_type;
 use super::reception::Reception;
 use super::reply::Refusal;
 use super::routes::{Address, Found, Target};
 
-/// What became of a request at the door.
+/// The variables of a path, by name.
+pub(crate) type Variables = Box<[(Box<str>, Box<str>)]>;
+
+/// What is done with a request that is not refused.
 pub(crate) enum Admission {
-    /// It is taken, to where it leads.
-    Admitted(Head, Address),
+    /// It goes where it leads.
+    Admitted(Address, Variables),
     /// It asks what can be done here.
-    Options(Head),
-    /// It is refused.
-    Refused(Head, Refusal),
-}
-
-/// Decides by the head, and by the length that it announces.
-pub(crate) fn admit(reception: &Reception, parts: Parts, peer: SocketAddr, length: Option<u64>) -> Admission {
-    let mut head = Head { parts, peer, variables: Box::default() };
-    match decide(reception, &mut head, length) {
-        Ok(Decision::Target(address)) => Admission::Admitted(head, address),
-        Ok(Decision::Options) => Admission::Options(head),
-        Err(refusal) => Admission::Refused(head, refusal),
-    }
-}
-
-enum Decision {
-    Target(Address),
     Options,
 }
 
-fn decide(reception: &Reception, head: &mut Head, length: Option<u64>) -> Result<Decision, Refusal> {
+/// Decides by the head, and by the length that it announces.
+pub(crate) fn admit(reception: &Reception, parts: &Parts, length: Option<u64>) -> Result<Admission, Refusal> {
     let limits = &reception.limits;
-    check_form(head, limits.uri_size, limits.head_fields)?;
-    let parts = &head.parts;
+    check_form(parts, limits.uri_size, limits.head_fields)?;
     let path = parts.uri.path();
     if path == "*" {
         return match parts.method {
-            Method::OPTIONS => Ok(Decision::Options),
+            Method::OPTIONS => Ok(Admission::Options),
             _ => Err(Error::malformed("`*` is asked for by `OPTIONS` only").into()),
         };
     }
@@ -54,7 +38,7 @@ fn decide(reception: &Reception, head: &mut Head, length: Option<u64>) -> Result
         // A tunnel is never meant: a reply of 200 would open one.
         _ if parts.method == Method::CONNECT => return Err(Error::not_allowed("`CONNECT` is not taken here").into()),
         Found::Target { address, variables } => (address, variables),
-        Found::Options => return Ok(Decision::Options),
+        Found::Options => return Ok(Admission::Options),
         Found::NotAllowed => {
             return Err(Error::not_allowed(format!("`{path}` does not take `{}`", parts.method)).into());
         }
@@ -66,16 +50,15 @@ fn decide(reception: &Reception, head: &mut Head, length: Option<u64>) -> Result
     }
     let variables = match variables {
         Some(variables) if !variables.is_empty() => {
-            variables.iter().map(decoded).collect::<Result<Box<[_]>, Refusal>>()?
+            variables.iter().map(decoded).collect::<Result<Variables, Refusal>>()?
         }
         _ => Box::default(),
     };
-    head.variables = variables;
-    Ok(Decision::Target(address))
+    Ok(Admission::Admitted(address, variables))
 }
 
-fn check_form(head: &Head, uri_size: usize, head_fields: usize) -> Result<(), Refusal> {
-    let Parts { uri, headers, version, .. } = &head.parts;
+fn check_form(parts: &Parts, uri_size: usize, head_fields: usize) -> Result<(), Refusal> {
+    let Parts { uri, headers, version, .. } = parts;
     let length = uri.path_and_query().map_or(0, |all| all.as_str().len());
     if length > uri_size {
         let error = Error::too_large(format!("the URI has {length} bytes; expected at most {uri_size}"));

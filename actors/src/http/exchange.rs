@@ -11,7 +11,7 @@ use http::header::CONNECTION;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use playhouse_engine::{Attributes, Error, Event, EventId, Receipt};
+use playhouse_engine::{Attributes, Error, Event, EventId, Permit, Receipt};
 
 use super::admission::{Admission, admit};
 use super::body::ReplyBody;
@@ -57,20 +57,22 @@ impl Exchange {
         connection.watch.set_unread(false);
         let deadline = reception.until_deadline();
         let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
-        let admission = admit(reception, parts, connection.peer, length);
+        let admission = admit(reception, &parts, length);
         let mut exchange = Self { lease, head: None, address: None, state: State::Arrived, deadline, open, connection };
+        let mut head = Head { parts, peer: exchange.connection.peer, variables: Box::default() };
         match admission {
-            Admission::Admitted(head, address) => {
+            Ok(Admission::Admitted(address, variables)) => {
+                head.variables = variables;
                 exchange.head = Some(Arc::new(head));
                 exchange.address = Some(address);
                 exchange.arrive(body, length);
             }
-            Admission::Options(head) => {
+            Ok(Admission::Options) => {
                 exchange.leave_unread(length);
                 let allow = exchange.connection.reception.routes.allow_for(head.parts.uri.path());
                 exchange.state = State::Answered(Some(Box::new(options(allow))));
             }
-            Admission::Refused(head, refusal) => {
+            Err(refusal) => {
                 exchange.leave_unread(length);
                 exchange.head = Some(Arc::new(head));
                 exchange.refuse_later(refusal);
@@ -115,7 +117,7 @@ impl Exchange {
     }
 
     /// Offers the event of the request to the flow.
-    fn offer(&mut self, body: Bytes, upload: Option<&Upload>, waker: &Waker) -> Result<EventId, Refusal> {
+    fn offer(&mut self, body: Bytes, permit: Option<Permit>, waker: &Waker) -> Result<EventId, Refusal> {
         let (Some(head), Some(address)) = (self.head.clone(), self.address) else {
             return Err(Error::internal("a request was offered that was not admitted").into());
         };
@@ -130,8 +132,8 @@ impl Exchange {
             .with_deadline(reception.clock.instant(deadline))
             .with_receipt(receipt);
         let outbox = reception.routes.target(address).outbox;
-        let offered = match upload {
-            Some(upload) => upload.permit.offer_from(outbox, event),
+        let offered = match permit {
+            Some(permit) => permit.offer_from(outbox, event),
             None => reception.emitter.offer_from(outbox, event),
         };
         match offered {
@@ -148,10 +150,8 @@ impl Exchange {
         let State::Uploading(upload) = &mut self.state else { return Poll::Pending };
         let measured = match upload.poll(context, reception) {
             Poll::Ready(Ok(body)) => {
-                let State::Uploading(upload) = std::mem::replace(&mut self.state, State::Arrived) else {
-                    return Poll::Pending;
-                };
-                return Poll::Ready(self.offer(body, Some(&upload), context.waker()));
+                let permit = upload.permit.take();
+                return Poll::Ready(self.offer(body, permit, context.waker()));
             }
             Poll::Ready(Err(refusal)) => Err(refusal),
             Poll::Pending if reception.clock.now() >= self.deadline => {

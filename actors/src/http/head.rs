@@ -9,12 +9,14 @@ use http::{HeaderMap, Version};
 use percent_encoding::percent_decode;
 use playhouse_engine::Layer;
 
+use super::admission::Variables;
+
 /// The head of a request, from where it came, and what the route read from its path.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) parts: Parts,
     pub(crate) peer: SocketAddr,
-    pub(crate) variables: Box<[(Box<str>, Box<str>)]>,
+    pub(crate) variables: Variables,
 }
 
 impl Head {
@@ -51,7 +53,10 @@ impl Head {
 
     fn uri(&self) -> Cow<'_, str> {
         match self.parts.uri.path_and_query() {
-            Some(all) if self.parts.uri.authority().is_none() => Cow::Borrowed(all.as_str()),
+            // HTTP/2 sends the host apart, and hyper puts it in here.
+            Some(all) if self.parts.uri.authority().is_none() || self.parts.version == Version::HTTP_2 => {
+                Cow::Borrowed(all.as_str())
+            }
             _ => Cow::Owned(self.parts.uri.to_string()),
         }
     }
@@ -98,13 +103,22 @@ impl Layer for Head {
     }
 }
 
+/// Which bytes a host may have.
+static IN_HOST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        table[byte as usize] = !matches!(byte, b'/' | b'\\' | b'@' | b'?' | b'#' | b',' | b'"' | b'<' | b'>');
+        byte += 1;
+    }
+    table
+};
+
 /// Says whether the head names one host, as HTTP/1.1 demands.
 pub(crate) fn names_one_host(headers: &HeaderMap, version: Version) -> bool {
     let mut hosts = headers.get_all(http::header::HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.as_bytes().iter().all(|byte| {
-            byte.is_ascii_graphic() && !matches!(byte, b'/' | b'\\' | b'@' | b'?' | b'#' | b',' | b'"' | b'<' | b'>')
-        }),
+        (Some(host), None) => host.as_bytes().iter().all(|byte| IN_HOST[usize::from(*byte)]),
         (None, _) => version != Version::HTTP_11,
         (Some(_), Some(_)) => false,
     }

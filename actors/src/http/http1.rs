@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
@@ -34,9 +34,13 @@ where
     let (shared, lease) = (connection.clone(), connection.reception.pending.lend().map(Arc::new));
     let service = service_fn(move |request: Request<Incoming>| Exchange::new(shared.clone(), lease.clone(), request));
     let mut http = builder(&connection.reception.limits).serve_connection(TokioIo::new(stream), service);
-    let (mut told, mut written) = (false, 0);
+    let (mut told, mut written, mut known) = (false, 0, None::<Waker>);
     poll_fn(|context| {
-        connection.watch.register(context.waker());
+        // A task has one waker as long as it lives, so this happens once.
+        if known.as_ref().is_none_or(|known| !known.will_wake(context.waker())) {
+            connection.watch.register(context.waker());
+            known = Some(context.waker().clone());
+        }
         loop {
             if let Poll::Ready(outcome) = http.poll_without_shutdown(context) {
                 if let Err(error) = outcome {

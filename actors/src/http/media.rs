@@ -40,6 +40,19 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Option<(&str, &str)> {
     Some((essence.trim(), parameters))
 }
 
+/// Returns what the body is by its content type, and the parameters of that; nothing where it says none.
+pub(crate) fn media(headers: &HeaderMap) -> Option<(Media, &str)> {
+    // The usual ones are known by sight, because every request has one.
+    let media = match headers.get(CONTENT_TYPE)?.as_bytes() {
+        b"application/json" => Media::Json,
+        b"application/xml" | b"text/xml" => Media::Xml,
+        b"text/plain" => Media::Text,
+        b"application/octet-stream" | b"application/x-www-form-urlencoded" => Media::Other,
+        _ => return content_type(headers).map(|(essence, parameters)| (Media::of(essence), parameters)),
+    };
+    Some((media, ""))
+}
+
 /// Returns the value of the parameter `name`.
 pub(crate) fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
     parameters.split(';').find_map(|parameter| {
@@ -113,8 +126,8 @@ impl ErrorForm {
         if xml.value > json.value {
             return Self::Xml;
         }
-        match content_type(headers) {
-            Some((essence, _)) if Media::of(essence) == Media::Xml => Self::Xml,
+        match media(headers) {
+            Some((Media::Xml, _)) => Self::Xml,
             _ => Self::Json,
         }
     }

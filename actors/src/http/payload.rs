@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use playhouse_engine::{Error, Payload, Result, Text, Xml};
 
-use super::media::{Media, content_type, parameter};
+use super::media::{Media, media, parameter};
 
 /// Makes the payload of a body.
 ///
@@ -18,11 +18,11 @@ pub(crate) fn payload(headers: &HeaderMap, body: Bytes) -> Result<Payload> {
     if body.is_empty() {
         return Ok(Payload::Empty);
     }
-    let Some((essence, parameters)) = content_type(headers) else { return Ok(Payload::Bytes(body)) };
+    let Some((media, parameters)) = media(headers) else { return Ok(Payload::Bytes(body)) };
     if headers.get(CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Ok(Payload::Bytes(body));
     }
-    match Media::of(essence) {
+    match media {
         Media::Xml => Ok(Payload::Xml(Xml::new(body))),
         Media::Json | Media::Text => text(body, parameters).map(Payload::Text),
         Media::Other => Ok(Payload::Bytes(body)),
@@ -30,15 +30,22 @@ pub(crate) fn payload(headers: &HeaderMap, body: Bytes) -> Result<Payload> {
 }
 
 fn text(body: Bytes, parameters: &str) -> Result<Text> {
+    if parameters.is_empty() {
+        return utf8(body);
+    }
     let charset = parameter(parameters, "charset").unwrap_or("utf-8");
     let is = |name: &str| charset.eq_ignore_ascii_case(name);
     if is("utf-8") || is("utf8") || is("us-ascii") {
-        return Text::from_utf8(body).map_err(|error| Error::malformed("the body is not UTF-8 text").caused_by(error));
+        return utf8(body);
     }
     if is("iso-8859-1") || is("latin1") {
         return Ok(body.iter().copied().map(char::from).collect::<String>().into());
     }
     Err(Error::unsupported(format!("the character set `{charset}` is not taken here; expected `utf-8`")))
+}
+
+fn utf8(body: Bytes) -> Result<Text> {
+    Text::from_utf8(body).map_err(|error| Error::malformed("the body is not UTF-8 text").caused_by(error))
 }
 
 #[cfg(test)]

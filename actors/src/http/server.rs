@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use http::HeaderValue;
 use playhouse_engine::{Context, Error, Event, Format, Light, Outbox, Ports, Result};
+use socket2::SockRef;
 use tokio::net::TcpListener;
 
 use super::accept::{Listener, accept};
@@ -19,6 +20,9 @@ use super::route::Route;
 use super::routes::{Routes, outboxes};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
+
+/// How many connections wait to be accepted at most.
+const BACKLOG: i32 = 1024;
 
 /// An HTTP server.
 ///
@@ -136,6 +140,8 @@ impl HttpServer {
                 .map_err(|error| Error::unavailable(format!("cannot listen on `{address}`")).caused_by(error)),
             Some(Listen::Listener(listener)) => listener
                 .set_nonblocking(true)
+                // The standard library lets 128 wait to be accepted, which a burst outruns.
+                .and_then(|()| SockRef::from(&listener).listen(BACKLOG))
                 .and_then(|()| TcpListener::from_std(listener))
                 .map_err(|error| Error::unavailable("cannot listen on the listener that was given").caused_by(error)),
             None => Err(Error::internal("the server has been started before")),

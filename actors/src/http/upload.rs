@@ -21,7 +21,7 @@ const TRUSTED: u64 = 64 * 1024;
 pub(crate) struct Upload {
     body: Incoming,
     /// Lets the event into a flow that stops meanwhile.
-    pub(crate) permit: Permit,
+    pub(crate) permit: Option<Permit>,
     /// The first piece, which is most often the whole.
     first: Bytes,
     all: BytesMut,
@@ -33,7 +33,7 @@ pub(crate) struct Upload {
 impl Upload {
     pub(crate) fn new(body: Incoming, permit: Permit, reception: &Reception) -> Self {
         let (first, all) = (Bytes::new(), BytesMut::new());
-        Self { body, permit, first, all, measured: reception.until_measured(), came: 0 }
+        Self { body, permit: Some(permit), first, all, measured: reception.until_measured(), came: 0 }
     }
 
     /// Reads the body whole.

@@ -2,9 +2,8 @@
 //! server instead of one for each request.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
-
-use atomic_waker::AtomicWaker;
 
 use super::clock::Ticks;
 
@@ -43,7 +42,8 @@ pub(crate) struct Watch {
     open: AtomicU32,
     /// Whether the client may have sent what nobody read.
     unread: AtomicBool,
-    waker: AtomicWaker,
+    // Locked when a connection begins and by the sweep, never for a request.
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Watch {
@@ -54,7 +54,7 @@ impl Watch {
             written: AtomicU64::new(0),
             open: AtomicU32::new(0),
             unread: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
+            waker: Mutex::new(None),
         }
     }
 
@@ -106,7 +106,10 @@ impl Watch {
     }
 
     pub(crate) fn register(&self, waker: &Waker) {
-        self.waker.register(waker);
+        let mut known = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
     }
 
     /// Wakes the connection where its time is up.
@@ -117,6 +120,7 @@ impl Watch {
     }
 
     pub(crate) fn wake(&self) {
-        self.waker.wake();
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        waker.into_iter().for_each(Waker::wake);
     }
 }
