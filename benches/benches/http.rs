@@ -39,7 +39,7 @@ fn race(ours: &'static str, peer: &'static str, authorization: Option<String>) -
         Race::new(case, "requests/s")
             .ours("", || our_server.under(&load, "playhouse").rate)
             .peer(peer, || their_server.under(&load, peer).rate)
-            .run(ROUND * 2 * ROUNDS as u32, ROUNDS);
+            .run(Duration::MAX, ROUNDS);
     }
     Ok(())
 }

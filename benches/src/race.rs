@@ -99,7 +99,10 @@ impl Entrant<'_> {
         let mut sorted = self.figures.clone();
         sorted.sort_by(f64::total_cmp);
         match (sorted.first(), sorted.last()) {
-            (Some(&lowest), Some(&highest)) => (lowest, sorted[sorted.len() / 2], highest),
+            (Some(&lowest), Some(&highest)) => {
+                let (below, above) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
+                (lowest, f64::midpoint(below, above), highest)
+            }
             _ => (f64::NAN, f64::NAN, f64::NAN),
         }
     }
