@@ -9,10 +9,12 @@ use tokio::task::coop::consume_budget;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::inbox::{Borrowed, Sent};
+use crate::inbox::Sent;
+use crate::lending::Borrowed;
 use crate::line::Line;
 use crate::log::Log;
 use crate::moment::Moment;
+use crate::permit::Permit;
 use crate::policy::Overflow;
 use crate::progress::{Progress, signed};
 use crate::station::{Station, add};
@@ -24,11 +26,11 @@ const CHUNK: usize = 256;
 #[derive(Clone)]
 pub struct Emitter(Arc<Inner>);
 
-struct Inner {
-    station: Arc<Station>,
+pub(crate) struct Inner {
+    pub(crate) station: Arc<Station>,
     outboxes: Vec<Vec<Route>>,
     errors: Vec<Route>,
-    progress: Arc<Progress>,
+    pub(crate) progress: Arc<Progress>,
     log: Arc<Log>,
 }
 
@@ -63,7 +65,7 @@ impl Emitter {
     /// # Errors
     /// `Cancelled` when the flow is stopping: the event has not entered it. `Internal` where there is no such outbox.
     pub async fn send_from(&self, index: usize, event: Event) -> Result<()> {
-        let routes = self.routes(index)?;
+        let routes = self.0.routes(index)?;
         self.0.enter(routes.len(), &event)?;
         self.0.send(routes, event).await;
         Ok(())
@@ -78,7 +80,7 @@ impl Emitter {
         I: IntoIterator<Item = Event>,
         I::IntoIter: Send,
     {
-        let routes = self.routes(0)?;
+        let routes = self.0.routes(0)?;
         let mut events = events.into_iter();
         let mut chunk = Batch::default();
         loop {
@@ -125,7 +127,7 @@ impl Emitter {
     /// # Errors
     /// As [`Emitter::offer`]; `Internal` where there is no such outbox.
     pub fn offer_from(&self, index: usize, event: Event) -> Result<()> {
-        let routes = self.routes(index)?;
+        let routes = self.0.routes(index)?;
         self.0.enter(routes.len(), &event)?;
         self.0.offer(routes, event)
     }
@@ -147,7 +149,7 @@ impl Emitter {
     /// `Cancelled` when the flow is stopping.
     pub fn permit(&self) -> Result<Permit> {
         self.0.progress.enter(1)?;
-        Ok(Permit(self.0.clone()))
+        Ok(Permit::new(self.0.clone()))
     }
 
     /// Sends a record of the log, if there is room; counts it as dropped if there is none.
@@ -162,55 +164,16 @@ impl Emitter {
             entered.arrived(1);
         }
     }
-
-    fn routes(&self, index: usize) -> Result<&[Route]> {
-        match self.0.outboxes.get(index) {
-            Some(routes) => Ok(routes),
-            None => Err(Error::internal(format!("`{}` has no outbox number {index}", self.0.station.name))),
-        }
-    }
-}
-
-/// The right to send events into a flow that is stopping, for something that was begun before. See [`Emitter::permit`].
-pub struct Permit(Arc<Inner>);
-
-impl Permit {
-    /// Does what [`Emitter::offer_from`] does, even while the flow stops.
-    ///
-    /// # Errors
-    /// `Overloaded` where a receiver has no room; `Internal` where there is no such outbox.
-    pub fn offer_from(&self, index: usize, event: Event) -> Result<()> {
-        let routes = self.routes(index)?;
-        self.0.progress.change(signed(routes.len()));
-        self.0.offer(routes, event)
-    }
-
-    /// Does what [`Emitter::send_from`] does, even while the flow stops.
-    ///
-    /// # Errors
-    /// `Internal` where there is no such outbox.
-    pub async fn send_from(&self, index: usize, event: Event) -> Result<()> {
-        let routes = self.routes(index)?;
-        self.0.progress.change(signed(routes.len()));
-        self.0.send(routes, event).await;
-        Ok(())
-    }
-
-    fn routes(&self, index: usize) -> Result<&[Route]> {
-        match self.0.outboxes.get(index) {
-            Some(routes) => Ok(routes),
-            None => Err(Error::internal(format!("`{}` has no outbox number {index}", self.0.station.name))),
-        }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.0.progress.change(-1);
-    }
 }
 
 impl Inner {
+    pub(crate) fn routes(&self, index: usize) -> Result<&[Route]> {
+        match self.outboxes.get(index) {
+            Some(routes) => Ok(routes),
+            None => Err(Error::internal(format!("`{}` has no outbox number {index}", self.station.name))),
+        }
+    }
+
     /// Counts copies in flight, unless the flow is stopping.
     fn enter(&self, copies: usize, event: &Event) -> Result<()> {
         self.progress.enter(copies).inspect_err(|error| event.fail_receipt(error))
@@ -231,7 +194,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn send(&self, routes: &[Route], event: Event) {
+    pub(crate) async fn send(&self, routes: &[Route], event: Event) {
         // A task that never waits must let others run.
         consume_budget().await;
         if let Some((route, mut line)) = borrow_line(routes) {
@@ -363,7 +326,7 @@ impl Inner {
     }
 
     /// Sends one event to all routes or to none; the copies are counted in flight already.
-    fn offer(&self, routes: &[Route], event: Event) -> Result<()> {
+    pub(crate) fn offer(&self, routes: &[Route], event: Event) -> Result<()> {
         if let Some((route, mut line)) = borrow_line(routes) {
             self.run_one(route, &mut line, event);
             line.push_outgoing();
@@ -457,11 +420,5 @@ impl Drop for Entered<'_> {
 impl fmt::Debug for Emitter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Emitter").field(&self.0.station.name).finish()
-    }
-}
-
-impl fmt::Debug for Permit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Permit").field(&self.0.station.name).finish()
     }
 }

@@ -1,9 +1,7 @@
-//! An actor's queue: bounded in events, filled and emptied in batches, one lock for a batch. It also keeps a light actor's
-//! line while its worker has nothing to do, so that a source can run its events through it without a queue. Knows nothing
-//! of policies and accounts.
+//! An actor's queue: bounded in events, filled and emptied in batches, one lock for a batch. Knows nothing of policies and
+//! accounts. That a light actor's line lies here while its worker has nothing to do is the matter of `lending`.
 
 use std::future::poll_fn;
-use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -26,19 +24,19 @@ pub(crate) struct Inbox {
 }
 
 #[derive(Debug)]
-struct State {
-    queue: Batch,
+pub(crate) struct State {
+    pub(crate) queue: Batch,
     /// Places that are promised to offers under way.
-    reserved: usize,
+    pub(crate) reserved: usize,
     /// The workers that wait for events.
-    idle: Vec<Option<Waker>>,
+    pub(crate) idle: Vec<Option<Waker>>,
     /// How many senders wait for room. Whoever comes later waits behind them.
-    waiting: usize,
+    pub(crate) waiting: usize,
     /// The worker's line, while the worker has nothing to do and nobody has borrowed it.
-    parked: Option<Box<Line>>,
-    closed: bool,
+    pub(crate) parked: Option<Box<Line>>,
+    pub(crate) closed: bool,
     /// Nobody will come for what is left.
-    abandoned: bool,
+    pub(crate) abandoned: bool,
 }
 
 /// How events were taken.
@@ -170,63 +168,14 @@ impl Inbox {
         .await
     }
 
-    /// Does what [`Inbox::take`] does for a worker whose line may be borrowed: while it has nothing to do, the line lies
-    /// here. When this returns, `line` is full again, and where a borrower left something to send, the batch may be empty.
-    pub(crate) async fn take_lending(&self, line: &mut Option<Box<Line>>, batch: &mut Batch, limit: usize) -> Taken {
-        let mut waited = false;
-        poll_fn(|context| {
-            let mut state = self.lock();
-            if line.is_none() {
-                *line = state.parked.take();
-            }
-            let has_work = !state.queue.is_empty() || line.as_ref().is_some_and(|line| line.has_outgoing());
-            if line.is_none() || !(has_work || state.closed) {
-                state.parked = line.take();
-                state.idle[0] = Some(context.waker().clone());
-                waited = true;
-                return Poll::Pending;
-            }
-            drop(state);
-            let taken = if waited { Taken::Waited } else { Taken::AtOnce };
-            match self.poll_take(0, batch, limit, context) {
-                Poll::Ready(true) => Poll::Ready(taken),
-                Poll::Ready(false) if !has_work => Poll::Ready(Taken::Closed),
-                // There are no events, but something to send.
-                Poll::Ready(false) | Poll::Pending => Poll::Ready(taken),
-            }
-        })
-        .await
-    }
-
-    /// Lends the worker's line out, where the worker has nothing to do and nobody has come before.
-    pub(crate) fn borrow_line(&self) -> Option<Borrowed<'_>> {
-        let mut state = self.lock();
-        if state.closed || state.waiting > 0 || state.reserved > 0 || !state.queue.is_empty() {
-            return None;
-        }
-        let line = state.parked.take()?;
-        Some(Borrowed { inbox: self, line: Some(line) })
-    }
-
-    fn return_line(&self, line: Box<Line>) {
-        let mut state = self.lock();
-        if state.abandoned {
-            // Dropped without the lock: the receipts that it fails call out.
-            drop(state);
-            drop(line);
-            return;
-        }
-        let has_work = state.closed || !state.queue.is_empty() || line.has_outgoing();
-        state.parked = Some(line);
-        let worker = if has_work { state.idle_worker() } else { None };
-        drop(state);
-        if let Some(worker) = worker {
-            worker.wake();
-        }
-    }
-
     /// Ready with false when the inbox is closed and empty.
-    fn poll_take(&self, worker: usize, batch: &mut Batch, limit: usize, context: &mut Context<'_>) -> Poll<bool> {
+    pub(crate) fn poll_take(
+        &self,
+        worker: usize,
+        batch: &mut Batch,
+        limit: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<bool> {
         let mut state = self.lock();
         if state.queue.is_empty() {
             if state.closed {
@@ -317,14 +266,14 @@ impl Inbox {
         (if batch.is_empty() { Sent::All } else { Sent::Full }, wakers)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics under the lock but for want of memory.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn idle_worker(&mut self) -> Option<Waker> {
+    pub(crate) fn idle_worker(&mut self) -> Option<Waker> {
         self.idle.iter_mut().find_map(Option::take)
     }
 }
@@ -344,37 +293,6 @@ impl Wakers<'_> {
         self.workers.into_iter().for_each(Waker::wake);
         if let Some(room) = self.room {
             room.notify_one();
-        }
-    }
-}
-
-/// A line that a source borrowed. It goes back when this is dropped, even in the middle of a wait.
-#[derive(Debug)]
-pub(crate) struct Borrowed<'a> {
-    inbox: &'a Inbox,
-    line: Option<Box<Line>>,
-}
-
-const BORROWED: &str = "the line is here until it goes back";
-
-impl Deref for Borrowed<'_> {
-    type Target = Line;
-
-    fn deref(&self) -> &Line {
-        self.line.as_ref().expect(BORROWED)
-    }
-}
-
-impl DerefMut for Borrowed<'_> {
-    fn deref_mut(&mut self) -> &mut Line {
-        self.line.as_mut().expect(BORROWED)
-    }
-}
-
-impl Drop for Borrowed<'_> {
-    fn drop(&mut self) {
-        if let Some(line) = self.line.take() {
-            self.inbox.return_line(line);
         }
     }
 }
