@@ -75,12 +75,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
             Phase::Head => {}
         }
         let Some(length) = self.line else { return Ok(()) };
-        if bytes.contains(&b'\n') {
-            self.line = None;
-            return Ok(());
-        }
-        let length = length + bytes.len();
-        self.line = Some(length);
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let length = length + end.unwrap_or(bytes.len());
+        self.line = if end.is_some() { None } else { Some(length) };
         if length > connection.reception.limits.uri_size + BESIDE_URI {
             connection.watch.turn(Phase::UriTooLong);
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the request line is too long"));
