@@ -75,12 +75,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
             Phase::Head => {}
         }
         let Some(length) = self.line else { return Ok(()) };
-        if bytes.contains(&b'\n') {
-            self.line = None;
-            return Ok(());
-        }
-        let length = length + bytes.len();
-        self.line = Some(length);
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let length = length + end.unwrap_or(bytes.len());
+        self.line = if end.is_some() { None } else { Some(length) };
         if length > connection.reception.limits.uri_size + BESIDE_URI {
             connection.watch.turn(Phase::UriTooLong);
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the request line is too long"));
@@ -92,18 +89,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<T> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, space: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.first_taken < this.first_length {
-            let first = this.first;
-            let rest = &first[usize::from(this.first_taken)..usize::from(this.first_length)];
-            let taken = rest.len().min(space.remaining());
-            space.put_slice(&rest[..taken]);
-            // It is at most what is left of 24 bytes.
-            this.first_taken += u8::try_from(taken).unwrap_or(this.first_length - this.first_taken);
-            this.line = Some(0);
-            return Poll::Ready(this.note_read(&rest[..taken]));
-        }
         let before = space.filled().len();
-        ready!(Pin::new(&mut this.io).poll_read(context, space))?;
+        let first = &this.first[usize::from(this.first_taken)..usize::from(this.first_length)];
+        if first.is_empty() {
+            ready!(Pin::new(&mut this.io).poll_read(context, space))?;
+        } else {
+            let taken = first.len().min(space.remaining());
+            space.put_slice(&first[..taken]);
+            // It is at most what is left of 24 bytes.
+            this.first_taken += u8::try_from(taken).unwrap_or(this.first_length);
+            this.line = Some(0);
+            // With what follows at once: hyper makes its buffer twice as large for a head that comes in two pieces.
+            if space.remaining() > 0 {
+                match Pin::new(&mut this.io).poll_read(context, space) {
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(())) | Poll::Pending => {}
+                }
+            }
+        }
         let bytes = &space.filled()[before..];
         Poll::Ready(if bytes.is_empty() { Ok(()) } else { this.note_read(bytes) })
     }
