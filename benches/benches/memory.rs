@@ -34,10 +34,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 /// How much more memory a server holds after a million requests than after a thousand.
 fn resident_growth() -> Result<(), Box<dyn Error>> {
     let server = Served::start("echo")?;
-    server.ask(1_000, &order(), "")?;
+    server.ask(1_000, &order())?;
     let early = server.resident()? as f64;
     eprintln!("after     1,000 requests: {:.1} MiB", early / MEBIBYTE);
-    server.ask(999_000, &order(), "")?;
+    server.ask(999_000, &order())?;
     let late = server.resident()? as f64;
     eprintln!("after 1,000,000 requests: {:.1} MiB", late / MEBIBYTE);
     figure("resident-growth", (late - early) / MEBIBYTE, "MiB", 4);
@@ -48,7 +48,7 @@ fn resident_growth() -> Result<(), Box<dyn Error>> {
 fn idle_connection() -> Result<(), Box<dyn Error>> {
     const CONNECTIONS: usize = 10_000;
     let server = Served::start("echo-many")?;
-    server.ask(10_000, &order(), "")?;
+    server.ask(10_000, &order())?;
     let none = server.resident()? as f64;
     let held = server.hold(CONNECTIONS, &order())?;
     let many = server.resident()? as f64;

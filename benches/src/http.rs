@@ -2,15 +2,26 @@
 
 pub mod client;
 pub mod echo;
+pub mod handler;
 pub mod hyper;
+pub mod orders;
 mod served;
 mod wrk;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 pub use served::{Served, Serving, as_child};
 pub use wrk::{Load, Measured};
 
 /// Where a server takes requests.
 pub const PATH: &str = "/orders";
+
+/// Returns the `Authorization` of a user who may order.
+#[must_use]
+pub fn credentials() -> String {
+    format!("Basic {}", STANDARD.encode("ada:lovelace"))
+}
 
 /// Returns what is posted: an order of about 1 KB.
 #[must_use]

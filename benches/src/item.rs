@@ -1,7 +1,7 @@
 //! What travels.
 
 use bytes::Bytes;
-use playhouse_engine::Payload;
+use playhouse::Payload;
 
 /// A payload that a race sends around.
 pub trait Item: AsRef<[u8]> + Into<Payload> + Send + Sync + std::fmt::Debug + 'static {

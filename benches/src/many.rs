@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use playhouse_engine::{Director, Event, Settings, filter, sink, source};
+use playhouse::{Director, Event, Settings, filter, sink, source};
 
 use crate::Flavor;
 

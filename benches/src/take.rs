@@ -1,6 +1,6 @@
 //! The sink of our flows.
 
-use playhouse_engine::{Event, Format, Light, Outbox, Payload, Ports, Result};
+use playhouse::{Event, Format, Light, Outbox, Payload, Ports, Result};
 
 use crate::finish::Finish;
 

@@ -1,4 +1,4 @@
--- Posts the body that stands behind the URL, as XML, with the `Authorization` that stands behind that, if one does.
+-- Posts the body that stands behind the URL, as XML, with the `Authorization` that stands behind that.
 function init(arguments)
    wrk.method = "POST"
    wrk.body = arguments[1]

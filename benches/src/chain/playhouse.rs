@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use playhouse_engine::{Director, Emitter, Event, Light, Outbox, Result, Settings, source};
+use playhouse::{Director, Emitter, Event, Light, Outbox, Result, Settings, source};
 
 use crate::chain::ACTORS;
 use crate::finish::Finish;

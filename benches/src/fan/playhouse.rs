@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use playhouse_engine::{Director, Emitter, Event, Settings, source};
+use playhouse::{Director, Emitter, Event, Settings, source};
 
 use crate::fan::maker;
 use crate::finish::Finish;

@@ -13,12 +13,8 @@ const THREADS: usize = 4;
 #[must_use]
 pub fn request(body: &str, authorization: &str) -> Vec<u8> {
     let length = body.len();
-    let authorization = match authorization {
-        "" => String::new(),
-        credentials => format!("Authorization: {credentials}\r\n"),
-    };
     let head = format!(
-        "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\n{authorization}\r\n"
+        "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\nAuthorization: {authorization}\r\n\r\n"
     );
     (head + body).into_bytes()
 }
@@ -31,7 +27,7 @@ pub fn ask(address: SocketAddr, request: &[u8], connections: usize, count: usize
     let share = |number: usize| count * (number + 1) / connections - count * number / connections;
     in_threads(connections, |number| {
         let mut stream = connect(address)?;
-        (0..share(number)).try_for_each(|_| exchange(&mut stream, request))
+        (0..share(number)).try_for_each(|_| exchange(&mut stream, request).map(drop))
     })
     .map(drop)
 }
@@ -69,8 +65,17 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Sends one request, and reads its answer whole.
-fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<()> {
+/// Sends one request on a connection of its own, and returns the body of its answer.
+///
+/// # Errors
+/// Where it is not answered with 200.
+pub fn answer(address: SocketAddr, request: &[u8]) -> io::Result<String> {
+    let body = exchange(&mut connect(address)?, request)?;
+    String::from_utf8(body).map_err(io::Error::other)
+}
+
+/// Sends one request, and returns the body of its answer.
+fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
     stream.write_all(request)?;
     let mut space = [0; 4096];
     let mut filled = 0;
@@ -92,7 +97,7 @@ fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<()> {
             return Err(io::Error::other(format!("expected an answer of at most {} bytes", space.len())));
         }
         if filled == whole {
-            return Ok(());
+            return Ok(space[head + 4..whole].to_vec());
         }
     }
 }

@@ -4,9 +4,9 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use playhouse_actors::HttpServer;
-use playhouse_actors::http::HttpLimits;
-use playhouse_engine::{Director, Event, map};
+use playhouse::actors::HttpServer;
+use playhouse::actors::http::HttpLimits;
+use playhouse::{Director, Event, map};
 
 use crate::Flavor;
 

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 
-use crate::http::{Load, Measured, client};
+use crate::http::{Load, Measured, client, credentials};
 use crate::process;
 
 /// A word on the command line that makes this program a child.
@@ -73,8 +73,8 @@ impl Served {
     ///
     /// # Errors
     /// Where one is not answered with 200.
-    pub fn ask(&self, count: usize, body: &str, authorization: &str) -> io::Result<()> {
-        let words = [ASK, &self.address.to_string(), &count.to_string(), body, authorization];
+    pub fn ask(&self, count: usize, body: &str) -> io::Result<()> {
+        let words = [ASK, &self.address.to_string(), &count.to_string(), body];
         let mut asking = Offspring::start(&words)?;
         asking.line().map(drop)
     }
@@ -85,7 +85,7 @@ impl Served {
     /// # Errors
     /// Where one is not answered with 200.
     pub fn hold(&self, count: usize, body: &str) -> io::Result<impl Drop + use<>> {
-        let words = [HOLD, &self.address.to_string(), &count.to_string(), body, ""];
+        let words = [HOLD, &self.address.to_string(), &count.to_string(), body];
         let mut holding = Offspring::start(&words)?;
         holding.line()?;
         Ok(holding)
@@ -129,7 +129,7 @@ pub fn as_child(servers: &[(&str, Serving)]) -> Option<ExitCode> {
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         [SERVE, name] => serve(servers, name),
-        [kind @ (ASK | HOLD), address, count, body, authorization] => ask(kind, address, count, body, authorization),
+        [kind @ (ASK | HOLD), address, count, body] => ask(kind, address, count, body),
         _ => return None,
     };
     match outcome {
@@ -152,11 +152,11 @@ fn serve(servers: &[(&str, Serving)], name: &str) -> io::Result<()> {
     serving(listener)
 }
 
-fn ask(kind: &str, address: &str, count: &str, body: &str, authorization: &str) -> io::Result<()> {
+fn ask(kind: &str, address: &str, count: &str, body: &str) -> io::Result<()> {
     let address: SocketAddr = address.parse().map_err(io::Error::other)?;
     let count: usize = count.parse().map_err(io::Error::other)?;
     process::open_many_files()?;
-    let request = client::request(body, authorization);
+    let request = client::request(body, &credentials());
     if kind == ASK {
         client::ask(address, &request, 64, count)?;
         return say("answered");

@@ -18,8 +18,8 @@ pub struct Load {
     pub time: Duration,
     /// What is posted.
     pub body: String,
-    /// The `Authorization` that goes with it, if one does.
-    pub authorization: Option<String>,
+    /// The `Authorization` that goes with it.
+    pub authorization: String,
 }
 
 /// What wrk saw.
@@ -47,7 +47,7 @@ impl Load {
             .arg(format!("http://{address}{PATH}"))
             .arg("--")
             .arg(&self.body)
-            .args(&self.authorization)
+            .arg(&self.authorization)
             .output()
             .expect("wrk is installed: see scripts/install");
         let text = String::from_utf8_lossy(&output.stdout);
