@@ -156,10 +156,11 @@ struct Pace {
     began: Moment,
     /// How long the task has run without a pause, in nanoseconds.
     unbroken: u64,
+    full: bool,
 }
 
 impl Pace {
-    const LARGEST: usize = 1024;
+    const LARGEST: usize = 256;
     /// A batch shorter than this may be larger the next time.
     const SHORT: u64 = 50_000;
     /// A batch longer than this is smaller the next time, and a task that has run for so long lets others run.
@@ -175,6 +176,7 @@ impl Pace {
                 self.began = Moment::now();
             }
         }
+        self.full = count == Self::LARGEST;
         line.set_now(self.began);
         line.received(count);
         true
@@ -194,7 +196,7 @@ impl Pace {
             false => self.limit,
         };
         self.unbroken += busy;
-        if self.unbroken > Self::LONG {
+        if self.unbroken > Self::LONG || self.full {
             self.unbroken = 0;
             tokio::task::yield_now().await;
             self.began = Moment::now();
@@ -204,6 +206,6 @@ impl Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { limit: 1, began: Moment::now(), unbroken: 0 }
+        Self { limit: 1, began: Moment::now(), unbroken: 0, full: false }
     }
 }
