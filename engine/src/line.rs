@@ -196,6 +196,11 @@ impl Line {
         !self.outgoing.is_empty()
     }
 
+    /// Says whether something waits on its way out, or accounts are not written: as where a borrower gave up or panicked.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.has_outgoing() || self.received > 0
+    }
+
     /// Notes that the head took `count` events.
     pub(crate) fn received(&mut self, count: usize) {
         self.received += count as u64;
