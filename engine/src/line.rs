@@ -37,6 +37,8 @@ pub struct Line {
     /// The parcels that hold events, in the order in which they must leave.
     outgoing: VecDeque<usize>,
     waiting: usize,
+    /// Whether a wait was given up that may have sent a part of what was on its way out, uncounted.
+    is_torn: bool,
     /// How many events the head took since the accounts were last written; the others handle at once what they take.
     received: u64,
     /// How many events sources ran through the line themselves.
@@ -97,6 +99,7 @@ impl Line {
             parcels: Vec::new(),
             outgoing: VecDeque::new(),
             waiting: 0,
+            is_torn: false,
             received: 0,
             taken_in: 0,
             refused: 0,
@@ -395,7 +398,9 @@ impl Line {
             let parcel = &mut self.parcels[number];
             let began = Moment::now();
             let before = parcel.batch.len();
+            self.is_torn = true;
             let sent = parcel.to.inbox.send(&mut parcel.batch).await;
+            self.is_torn = false;
             self.now = Moment::now();
             self.waiting -= before - self.parcels[number].batch.len();
             add(&self.members[0].station.counters.waiting, self.now.nanoseconds_since(began));
@@ -410,6 +415,9 @@ impl Line {
     /// Writes the accounts, and sends what leaves without a wait. What must wait is still on its way out.
     pub(crate) fn push_outgoing(&mut self) {
         self.write_accounts();
+        if std::mem::take(&mut self.is_torn) {
+            self.waiting = self.outgoing.iter().map(|&number| self.parcels[number].batch.len()).sum();
+        }
         while let Some(&number) = self.outgoing.front() {
             let parcel = &mut self.parcels[number];
             let before = parcel.batch.len();
