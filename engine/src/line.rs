@@ -3,7 +3,7 @@
 //! Delivery is here: fan-out, error routes, overflow, and the accounts of each event. Knows nothing of what a handler
 //! does, nor when it is called.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -34,6 +34,9 @@ pub struct Line {
     /// The first is the actor whose inbox the task empties; the others are light and run within the task.
     members: Vec<Member>,
     parcels: Vec<Parcel>,
+    /// The number of each parcel, by its receiver's address and, where that one may refuse events, their sender. Empty
+    /// once all exits are known.
+    ways: HashMap<(usize, Option<(usize, bool)>), usize>,
     /// The parcels that hold events, in the order in which they must leave.
     outgoing: VecDeque<usize>,
     waiting: usize,
@@ -84,10 +87,11 @@ enum Hop {
     Parcel(usize),
 }
 
-/// Events on their way from one member to another task.
+/// Events on their way to another task.
 struct Parcel {
     to: Arc<Station>,
     batch: Batch,
+    /// Which member sent them, and whether on its error route; the first one of several where the receiver never refuses.
     from: usize,
     is_error: bool,
 }
@@ -97,6 +101,7 @@ impl Line {
         Self {
             members: Vec::new(),
             parcels: Vec::new(),
+            ways: HashMap::new(),
             outgoing: VecDeque::new(),
             waiting: 0,
             is_torn: false,
@@ -130,6 +135,7 @@ impl Line {
 
     /// Looks for straight ways, once all exits are known.
     pub(crate) fn straighten(&mut self) {
+        self.ways = HashMap::new();
         for (number, member) in self.members.iter_mut().enumerate() {
             if let Some([Exit { hop: Hop::Member(next), inbox, .. }]) = member.exits.first().map(Vec::as_slice) {
                 member.is_straight = *next == number + 1;
@@ -159,9 +165,20 @@ impl Line {
         inbox: u16,
         total: Arc<AtomicU64>,
     ) {
-        self.parcels.push(Parcel { to, batch: Batch::default(), from, is_error: outbox.is_none() });
-        let hop = Hop::Parcel(self.parcels.len() - 1);
-        self.add_exit(from, outbox, Exit { hop, inbox, sent: 0, total });
+        let number = self.parcel_to(to, from, outbox.is_none());
+        self.add_exit(from, outbox, Exit { hop: Hop::Parcel(number), inbox, sent: 0, total });
+    }
+
+    /// Returns the parcel to `to`. There is one for all that may share it: so events come in the order in which they were
+    /// sent, whatever outbox they left from. Who sent them matters only where they can be refused.
+    fn parcel_to(&mut self, to: Arc<Station>, from: usize, is_error: bool) -> usize {
+        let sender = (to.policy.overflow != Overflow::Wait).then_some((from, is_error));
+        let next = self.parcels.len();
+        let number = *self.ways.entry((Arc::as_ptr(&to).addr(), sender)).or_insert(next);
+        if number == next {
+            self.parcels.push(Parcel { to, batch: Batch::default(), from, is_error });
+        }
+        number
     }
 
     fn add_exit(&mut self, from: usize, outbox: Option<usize>, exit: Exit) {
