@@ -30,6 +30,9 @@ pub(crate) async fn work<A: Actor>(actor: &A, line: Line, seat: usize) {
         }
         while let Some(event) = hands.batch.pop() {
             handle(actor, &mut hands, &mut outbox, event).await;
+            if hands.line.is_full() {
+                hands.line.flush().await;
+            }
         }
         pace.end(&mut hands.line, std::mem::take(&mut hands.waited)).await;
     }
