@@ -77,8 +77,10 @@ impl Hands {
     /// for other workers and for the sake of its bound; what is handled goes on.
     async fn let_go(&mut self) {
         self.waited = true;
-        self.line.gave_back(self.batch.len());
+        let held = self.batch.len();
         self.line.head().inbox.put_back(&mut self.batch);
+        self.line.gave_back(held - self.batch.len());
+        // Written even where nothing leaves, so that who asks sees what is in hand.
         self.line.flush().await;
     }
 }
