@@ -19,6 +19,7 @@ use crate::graph::Graph;
 use crate::ledger::Ledger;
 use crate::line::Line;
 use crate::log::{Level, Log};
+use crate::moment::after;
 use crate::monitor::{Monitor, Parts};
 use crate::node::Node;
 use crate::plan::{Plan, PlannedEdge};
@@ -249,7 +250,7 @@ impl Running {
     /// `Timeout` where that takes longer than `deadline`: everything is aborted then, and the error names what was
     /// abandoned. `Internal` where the ledger does not balance, which is a defect of the engine.
     pub async fn stop(mut self, deadline: Duration) -> Result<Ledger> {
-        let limit = Instant::now() + deadline;
+        let limit = after(deadline);
         let progress = self.life.monitor.0.progress.clone();
         progress.begin_stop();
         self.log.record(Level::Info, None, format_args!("the flow stops: sources take in no more"));

@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use tokio::time::Instant;
+
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::event::Event;
@@ -264,6 +266,13 @@ impl Line {
         // An endpoint decides itself what is late.
         let is_late = event.expiry().is_some_and(|expiry| expiry < self.now) && ports.role != Role::Endpoint;
         is_late.then(|| Error::timeout("the event's deadline passed before it was handled"))
+    }
+
+    /// Returns until when the head may handle the event, as far as that is the event's own affair: an error that tells of a
+    /// late event must arrive, and an endpoint decides itself what is late.
+    pub(crate) fn expiry(&self, event: &Event) -> Option<Instant> {
+        let is_free = event.error().is_some() || self.head().ports.role == Role::Endpoint;
+        if is_free { None } else { event.deadline() }
     }
 
     /// Runs an event through the light actor `at`, and on through those behind it within this task.
