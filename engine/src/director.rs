@@ -55,7 +55,8 @@ pub(crate) struct Registered {
 pub struct Settings {
     /// Whether light actors run within their producers' tasks; on by default. What a flow does is the same either way.
     pub fusion: bool,
-    /// Whether every actor must have an error route of its own; off by default: what fails without one is logged.
+    /// Whether every actor must have an error route, but for those that error routes lead to; off by default: what fails
+    /// without one is logged.
     pub demand_error_routes: bool,
     /// How long one actor's start may take; 30 s by default.
     #[serde(with = "humantime_serde")]
