@@ -65,8 +65,7 @@ pub enum PerCore {
 }
 
 /// Asked once: the answer comes from files, and is needed for every event that is shed.
-static CORES: LazyLock<usize> =
-    LazyLock::new(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
+static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
 
 impl Workers {
     /// One worker for each core.
