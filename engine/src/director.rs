@@ -123,7 +123,7 @@ impl Director {
 
     /// Sends the records of the flow's own log to an actor too: each is an event with a text and the attributes
     /// `log.level`, `log.flow`, and, where there is one, `log.actor` and `log.event`. A record that finds its inbox full
-    /// is dropped and counted.
+    /// is dropped and counted. What happens to the actor that takes the records, and to those behind it, makes none.
     pub fn connect_log(&mut self, to: impl Into<PortRef>) {
         let to = to.into();
         self.connections.push(Connection { from: to.actor.into(), to, kind: Kind::Log });

@@ -167,14 +167,14 @@ impl Emitter {
 
     /// Sends a record of the log, if there is room; counts it as dropped if there is none.
     pub(crate) fn log(&self, record: Event) {
-        let Some([route]) = self.0.outboxes.first().map(Vec::as_slice) else {
-            return;
-        };
+        let routes = self.0.outboxes.first().map_or(&[][..], Vec::as_slice);
         // Unlike others, a record enters while the flow stops: it tells of the stop.
-        self.0.progress.change(1);
-        let mut entered = self.0.account(1);
-        if let Ok(()) = self.0.put(route, record) {
-            entered.arrived(1);
+        self.0.progress.change(signed(routes.len()));
+        let mut entered = self.0.account(routes.len());
+        for route in routes {
+            if let Ok(()) = self.0.put(route, record.clone()) {
+                entered.arrived(1);
+            }
         }
     }
 }

@@ -140,12 +140,12 @@ impl Flow {
     fn connect_log(&self) {
         let log_edges = self.plan.edges.iter().enumerate().filter(|(_, edge)| edge.kind == Kind::Log);
         let routes: Vec<_> = log_edges.map(|(number, edge)| self.route(number, edge)).collect();
-        if let Some(first) = routes.first() {
-            let taker = first.to.name.clone();
+        if !routes.is_empty() {
+            let takers = self.plan.behind_the_log().map(|index| self.plan.actors[index].name.clone()).collect();
             let parts = &self.monitor.0;
             let station = parts.log_station.clone();
             let emitter = Emitter::new(station, vec![routes], Vec::new(), parts.progress.clone(), self.log.clone());
-            self.log.connect(emitter, taker);
+            self.log.connect(emitter, takers);
         }
     }
 
