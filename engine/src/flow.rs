@@ -112,7 +112,8 @@ impl Flow {
             };
             let deadline = self.settings.start_deadline;
             let outcome = match timeout(deadline, caught_async(|| self.nodes[index].start(context))).await {
-                Ok(outcome) => outcome.flatten(),
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(panic)) => Err(panic),
                 Err(_) => Err(Error::timeout(format!("it did not start within {deadline:?}"))),
             };
             if let Err(error) = outcome {
