@@ -412,7 +412,7 @@ async fn what_waits_for_room_is_named_too() {
         let (_, holders) = error.split_once("aborted: ").unwrap();
         assert_eq!(
             holders,
-            "5 in flight (`pass` 1 queued and 0 in hand, `gate` 1 queued and 1 in hand, 2 on their way or promised)"
+            "5 in flight (`pass` 1 queued and 0 in hand, `gate` 1 queued and 1 in hand, 2 between actors or about to enter)"
         );
         sending.await.unwrap().unwrap();
     })
@@ -488,7 +488,7 @@ async fn a_permit_that_is_held_for_ever_is_named_when_the_stop_aborts() {
     let error = running.stop(Duration::from_secs(1)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the flow was not drained within 1s and was aborted: 1 in flight (1 on their way or promised)"
+        "the flow was not drained within 1s and was aborted: 1 in flight (1 between actors or about to enter)"
     );
 }
 
