@@ -114,7 +114,7 @@ impl Drop for InHand {
 }
 
 fn abandoned() -> Error {
-    Error::cancelled("the event was abandoned when its flow was aborted")
+    Error::cancelled("the event was abandoned before its end")
 }
 
 #[cfg(test)]

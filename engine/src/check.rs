@@ -19,7 +19,8 @@ pub(crate) fn all(actors: &[PlannedActor], edges: &[PlannedEdge], settings: &Set
     check.formats();
     check.twice();
     // A connection that could not be resolved is reported already; that something lacks one would say it twice.
-    if check.problems.iter().all(|problem| problem.kind != ProblemKind::UnknownPort) {
+    let unresolved = [ProblemKind::UnknownActor, ProblemKind::UnknownPort];
+    if check.problems.iter().all(|problem| !unresolved.contains(&problem.kind)) {
         check.unconnected();
     }
     if settings.demand_error_routes {
@@ -159,10 +160,11 @@ impl Check<'_> {
     }
 
     fn error_routes(&mut self) {
-        let having: HashSet<_> =
-            self.edges.iter().filter(|edge| edge.kind == Kind::Error).filter_map(|edge| edge.from).collect();
+        // What takes errors has nowhere to send its own but the log.
+        let errors = self.edges.iter().filter(|edge| edge.kind == Kind::Error);
+        let free: HashSet<_> = errors.flat_map(|edge| edge.from.into_iter().chain([edge.to])).collect();
         for (index, actor) in self.actors.iter().enumerate() {
-            if !having.contains(&index) {
+            if !free.contains(&index) {
                 let message = format!("`{}` has no error route, and this flow demands one of every actor", actor.name);
                 self.report(ProblemKind::NoErrorRoute, message);
             }

@@ -55,7 +55,8 @@ pub(crate) struct Registered {
 pub struct Settings {
     /// Whether light actors run within their producers' tasks; on by default. What a flow does is the same either way.
     pub fusion: bool,
-    /// Whether every actor must have an error route of its own; off by default: what fails without one is logged.
+    /// Whether every actor must have an error route, but for those that error routes lead to; off by default: what fails
+    /// without one is logged.
     pub demand_error_routes: bool,
     /// How long one actor's start may take; 30 s by default.
     #[serde(with = "humantime_serde")]
@@ -122,7 +123,7 @@ impl Director {
 
     /// Sends the records of the flow's own log to an actor too: each is an event with a text and the attributes
     /// `log.level`, `log.flow`, and, where there is one, `log.actor` and `log.event`. A record that finds its inbox full
-    /// is dropped and counted.
+    /// is dropped and counted. What happens to the actor that takes the records, and to those behind it, makes none.
     pub fn connect_log(&mut self, to: impl Into<PortRef>) {
         let to = to.into();
         self.connections.push(Connection { from: to.actor.into(), to, kind: Kind::Log });

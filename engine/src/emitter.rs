@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::task::coop::consume_budget;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, InHand};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::inbox::Sent;
@@ -56,19 +56,26 @@ impl Emitter {
     ///
     /// # Errors
     /// `Cancelled` when the flow is stopping: the event has not entered it.
-    pub async fn send(&self, event: Event) -> Result<()> {
-        self.send_from(0, event).await
+    pub fn send(&self, event: Event) -> impl Future<Output = Result<()>> + Send + '_ {
+        self.send_from(0, event)
     }
 
     /// Sends an event from the outbox at `index`, in the order in which the actor's ports declare them.
     ///
     /// # Errors
     /// `Cancelled` when the flow is stopping: the event has not entered it. `Internal` where there is no such outbox.
-    pub async fn send_from(&self, index: usize, event: Event) -> Result<()> {
-        let routes = self.0.routes(index)?;
-        self.0.enter(routes.len(), &event)?;
-        self.0.send(routes, event).await;
-        Ok(())
+    pub fn send_from(&self, index: usize, event: Event) -> impl Future<Output = Result<()>> + Send + '_ {
+        // In hand from the start, so that a future that is given up before it was polled leaves a receipt that fails.
+        let event = InHand::new(event);
+        async move {
+            let routes = self.0.routes(index, event.event())?;
+            // A task that never waits must let others run. Nothing is counted before: the wait may be given up.
+            consume_budget().await;
+            let event = event.take();
+            self.0.enter(routes.len(), &event)?;
+            self.0.send(routes, event).await;
+            Ok(())
+        }
     }
 
     /// Sends many events from the default outbox, as many at a time as there is room for: the fastest way in.
@@ -80,7 +87,9 @@ impl Emitter {
         I: IntoIterator<Item = Event>,
         I::IntoIter: Send,
     {
-        let routes = self.0.routes(0)?;
+        let Some(routes) = self.0.outboxes.first() else {
+            return Err(self.0.no_outbox(0));
+        };
         let mut events = events.into_iter();
         let mut chunk = Batch::default();
         loop {
@@ -127,7 +136,7 @@ impl Emitter {
     /// # Errors
     /// As [`Emitter::offer`]; `Internal` where there is no such outbox.
     pub fn offer_from(&self, index: usize, event: Event) -> Result<()> {
-        let routes = self.0.routes(index)?;
+        let routes = self.0.routes(index, &event)?;
         self.0.enter(routes.len(), &event)?;
         self.0.offer(routes, event)
     }
@@ -136,10 +145,14 @@ impl Emitter {
     ///
     /// # Errors
     /// `Cancelled` when the flow is stopping: the event has not entered it.
-    pub async fn fail(&self, event: Event, error: Error) -> Result<()> {
-        self.0.enter(self.0.errors.len(), &event)?;
-        self.0.fail(event, error).await;
-        Ok(())
+    pub fn fail(&self, event: Event, error: Error) -> impl Future<Output = Result<()>> + Send + '_ {
+        let event = InHand::new(event);
+        async move {
+            let event = event.take();
+            self.0.enter(self.0.errors.len(), &event)?;
+            self.0.fail(event, error).await;
+            Ok(())
+        }
     }
 
     /// Makes a permit, for a source that has begun to take something in: while it is held, the flow is not drained, and
@@ -154,24 +167,33 @@ impl Emitter {
 
     /// Sends a record of the log, if there is room; counts it as dropped if there is none.
     pub(crate) fn log(&self, record: Event) {
-        let Some([route]) = self.0.outboxes.first().map(Vec::as_slice) else {
-            return;
-        };
+        let routes = self.0.outboxes.first().map_or(&[][..], Vec::as_slice);
         // Unlike others, a record enters while the flow stops: it tells of the stop.
-        self.0.progress.change(1);
-        let mut entered = self.0.account(1);
-        if let Ok(()) = self.0.put(route, record) {
-            entered.arrived(1);
+        self.0.progress.change(signed(routes.len()));
+        let mut entered = self.0.account(routes.len());
+        for route in routes {
+            if let Ok(()) = self.0.put(route, record.clone()) {
+                entered.arrived(1);
+            }
         }
     }
 }
 
 impl Inner {
-    pub(crate) fn routes(&self, index: usize) -> Result<&[Route]> {
+    pub(crate) fn routes(&self, index: usize, event: &Event) -> Result<&[Route]> {
         match self.outboxes.get(index) {
             Some(routes) => Ok(routes),
-            None => Err(Error::internal(format!("`{}` has no outbox number {index}", self.station.name))),
+            None => {
+                let error = self.no_outbox(index);
+                event.fail_receipt(&error);
+                Err(error)
+            }
         }
+    }
+
+    #[cold]
+    fn no_outbox(&self, index: usize) -> Error {
+        Error::internal(format!("`{}` has no outbox number {index}", self.station.name))
     }
 
     /// Counts copies in flight, unless the flow is stopping.
@@ -194,9 +216,8 @@ impl Inner {
         Ok(())
     }
 
+    /// Sends an event that is counted in flight. It waits only after the copies have been taken on.
     pub(crate) async fn send(&self, routes: &[Route], event: Event) {
-        // A task that never waits must let others run.
-        consume_budget().await;
         if let Some((route, mut line)) = borrow_line(routes) {
             self.run_one(route, &mut line, event);
             return line.flush().await;

@@ -214,7 +214,11 @@ impl fmt::Display for Error {
         formatter.write_str(&self.0.message)?;
         let mut source = self.source();
         while let Some(cause) = source {
-            write!(formatter, ": {cause}")?;
+            match cause.downcast_ref::<Self>() {
+                // It would show its own causes, which come next.
+                Some(error) => write!(formatter, ": {}", error.0.message)?,
+                None => write!(formatter, ": {cause}")?,
+            }
             source = cause.source();
         }
         Ok(())
@@ -247,6 +251,8 @@ mod tests {
         assert_eq!(error.to_string(), "the body is not JSON: expected `}` at line 1");
         assert_eq!(error.kind(), Kind::Malformed);
         assert_eq!(error.message(), "the body is not JSON");
+        let outer = Error::unavailable("no order").caused_by(error);
+        assert_eq!(outer.to_string(), "no order: the body is not JSON: expected `}` at line 1");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::attributes::{Attributes, Value};
 use crate::error::Error;
 use crate::id::EventId;
-use crate::moment::Moment;
+use crate::moment::{Moment, after};
 use crate::payload::Payload;
 use crate::receipt::Receipt;
 use crate::text::Text;
@@ -184,7 +184,7 @@ impl Event {
     /// Sets for how long from now the event is worth handling.
     #[must_use]
     pub fn expires_in(self, time: Duration) -> Self {
-        self.with_deadline(Instant::now() + time)
+        self.with_deadline(after(time))
     }
 
     /// Attaches an error, as an error route does.

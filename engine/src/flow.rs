@@ -19,8 +19,9 @@ use crate::graph::Graph;
 use crate::ledger::Ledger;
 use crate::line::Line;
 use crate::log::{Level, Log};
+use crate::moment::after;
 use crate::monitor::{Monitor, Parts};
-use crate::node::Node;
+use crate::node::{Node, caught_async};
 use crate::plan::{Plan, PlannedEdge};
 use crate::policy::Policy;
 use crate::ports::{Ports, Role};
@@ -29,6 +30,9 @@ use crate::station::Station;
 
 /// How often a flow that is being drained says what it waits for.
 const REPORT: Duration = Duration::from_secs(5);
+
+/// How long a stop waits for tasks that it has aborted: those that do not block their thread end at once.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A flow that was checked and does not run yet.
 pub struct Flow {
@@ -93,6 +97,8 @@ impl Flow {
     pub async fn start(mut self) -> Result<Running> {
         let parts = self.monitor.0.clone();
         let tasks = TaskTracker::new();
+        // Whoever gives up the start in the middle leaves nothing behind.
+        let mut life = Life { monitor: self.monitor.clone(), workers: JoinSet::new() };
         self.connect_log();
         let order = self.plan.start_order();
         for (number, &index) in order.iter().enumerate() {
@@ -105,46 +111,45 @@ impl Flow {
                 log: self.log.clone(),
             };
             let deadline = self.settings.start_deadline;
-            let outcome = match timeout(deadline, self.nodes[index].start(context)).await {
-                Ok(outcome) => outcome,
+            let outcome = match timeout(deadline, caught_async(|| self.nodes[index].start(context))).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(panic)) => Err(panic),
                 Err(_) => Err(Error::timeout(format!("it did not start within {deadline:?}"))),
             };
             if let Err(error) = outcome {
-                parts.progress.abort.cancel();
+                drop(life);
                 tasks.close();
                 tasks.wait().await;
                 for &started in order[..number].iter().rev() {
                     // What does not stop in its time must not hold up the word of what went wrong.
-                    let _ = timeout(deadline, self.nodes[started].stop()).await;
+                    let _ = timeout(deadline, caught_async(|| self.nodes[started].stop())).await;
                 }
                 let message = format!("`{}` did not start", station.name);
                 return Err(Error::new(error.kind(), message).caused_by(error));
             }
         }
-        let mut workers = JoinSet::new();
         for (index, node) in self.nodes.iter().enumerate() {
             if self.plan.fusion.within[index].is_none() {
                 for seat in 0..parts.stations[index].policy.workers.count() {
-                    workers.spawn(node.work(self.line(index), seat));
+                    life.workers.spawn(node.work(self.line(index), seat));
                 }
             }
         }
         parts.progress.running.cancel();
         self.log.record(Level::Info, None, format_args!("the flow runs with {} actors", self.nodes.len()));
         let stop_order = order.into_iter().rev().collect();
-        let life = Life { monitor: self.monitor, workers };
         Ok(Running { nodes: self.nodes, stop_order, tasks, log: self.log, life })
     }
 
     fn connect_log(&self) {
         let log_edges = self.plan.edges.iter().enumerate().filter(|(_, edge)| edge.kind == Kind::Log);
         let routes: Vec<_> = log_edges.map(|(number, edge)| self.route(number, edge)).collect();
-        if let Some(first) = routes.first() {
-            let taker = first.to.name.clone();
+        if !routes.is_empty() {
+            let takers = self.plan.behind_the_log().map(|index| self.plan.actors[index].name.clone()).collect();
             let parts = &self.monitor.0;
             let station = parts.log_station.clone();
             let emitter = Emitter::new(station, vec![routes], Vec::new(), parts.progress.clone(), self.log.clone());
-            self.log.connect(emitter, taker);
+            self.log.connect(emitter, takers);
         }
     }
 
@@ -215,6 +220,8 @@ struct Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
+        // An emitter may live on, and must take in no more.
+        self.monitor.0.progress.begin_stop();
         self.monitor.0.progress.abort.cancel();
         // What waits in inboxes is abandoned, and its receipts say so, even if a monitor lives on.
         for station in &self.monitor.0.stations {
@@ -249,7 +256,7 @@ impl Running {
     /// `Timeout` where that takes longer than `deadline`: everything is aborted then, and the error names what was
     /// abandoned. `Internal` where the ledger does not balance, which is a defect of the engine.
     pub async fn stop(mut self, deadline: Duration) -> Result<Ledger> {
-        let limit = Instant::now() + deadline;
+        let limit = after(deadline);
         let progress = self.life.monitor.0.progress.clone();
         progress.begin_stop();
         self.log.record(Level::Info, None, format_args!("the flow stops: sources take in no more"));
@@ -273,16 +280,22 @@ impl Running {
             Ok(Err(error)) => return Err(Error::internal("a worker died").caused_by(error)),
             Ok(Ok(())) => {}
         }
+        let mut outcome = Ok(());
         for &index in &self.stop_order {
-            if timeout_at(limit, self.nodes[index].stop()).await.is_err() {
-                let name = &self.life.monitor.0.stations[index].name;
-                return Err(Error::timeout(format!(
-                    "`{name}` did not stop within the {deadline:?} of the flow's stop"
-                )));
-            }
+            let name = &self.life.monitor.0.stations[index].name;
+            let error = match timeout_at(limit, caught_async(|| self.nodes[index].stop())).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(panic)) => Error::internal(format!("`{name}` did not stop")).caused_by(panic),
+                Err(_) => Error::timeout(format!("`{name}` did not stop within the {deadline:?} of the flow's stop")),
+            };
+            // The others must stop all the same.
+            self.log.record(Level::Error, Some(name), format_args!("{error}"));
+            outcome = outcome.and(Err(error));
         }
+        outcome?;
         let ledger = self.ledger();
-        if ledger.in_flight != 0 || progress.outstanding() != 0 {
+        // Waited for once more: a sender that comes too late is counted for a moment, until it sees that it does.
+        if ledger.in_flight != 0 || timeout_at(limit, progress.drained()).await.is_err() {
             let outstanding = progress.outstanding();
             return Err(Error::internal(format!("the ledger does not balance: {ledger}, {outstanding} outstanding")));
         }
@@ -332,11 +345,16 @@ impl Running {
     /// Aborts everything, and returns the error that names what was abandoned.
     async fn abandon(&mut self, deadline: Duration) -> Error {
         let waits_for = self.waits_for();
-        let message = format!("the flow was not drained within {deadline:?} and was aborted: {waits_for}");
+        let mut message = format!("the flow was not drained within {deadline:?} and was aborted: {waits_for}");
         self.life.monitor.0.progress.abort.cancel();
         self.life.workers.abort_all();
-        while self.life.workers.join_next().await.is_some() {}
-        self.tasks.wait().await;
+        let ended = timeout(GRACE, async {
+            while self.life.workers.join_next().await.is_some() {}
+            self.tasks.wait().await;
+        });
+        if ended.await.is_err() {
+            message.push_str("; something blocks its thread and could not be aborted");
+        }
         self.log.record(Level::Error, None, format_args!("{message}"));
         Error::timeout(message)
     }

@@ -60,6 +60,9 @@ impl Graph {
         for actor in &self.actors {
             let _ = writeln!(dot, "  {} [shape={}];", quoted(&actor.name), dot_shape(actor.role));
         }
+        if self.connections.iter().any(|edge| edge.from.is_none()) {
+            let _ = writeln!(dot, "  {} [shape={}];", quoted(self.log_name()), dot_shape(Role::Source));
+        }
         for edge in &self.connections {
             let (from, to) = (self.sender(edge), &self.actors[edge.to].name);
             let style = match edge.kind {
@@ -103,8 +106,9 @@ impl Graph {
         edge.from.map_or(self.log_name(), |from| &self.actors[from].name)
     }
 
+    /// An actor that takes the log is often named after it, and must not be taken for it.
     fn log_name(&self) -> &str {
-        "log"
+        "(log)"
     }
 }
 
@@ -119,7 +123,7 @@ impl Edge {
         };
         match self.inbox.as_str() {
             DEFAULT_INBOX => from.to_owned(),
-            inbox => format!("{from} > {inbox}"),
+            inbox => format!("{from} > {inbox}").trim_start().to_owned(),
         }
     }
 }

@@ -149,6 +149,11 @@ impl Inbox {
     pub(crate) fn push_reserved(&self, event: Event) {
         let mut state = self.lock();
         state.reserved -= 1;
+        if state.abandoned {
+            drop(state);
+            drop(Batch::from(event));
+            return;
+        }
         state.queue.push(event);
         let waker = state.idle_worker();
         drop(state);
@@ -208,6 +213,10 @@ impl Inbox {
             return;
         }
         let mut state = self.lock();
+        if state.abandoned {
+            // They stay in the hands that are about to let go of them.
+            return;
+        }
         state.queue.put_before(batch);
         let waker = state.idle_worker();
         drop(state);

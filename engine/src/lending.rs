@@ -20,7 +20,7 @@ impl Inbox {
             if line.is_none() {
                 *line = state.parked.take();
             }
-            let has_work = !state.queue.is_empty() || line.as_ref().is_some_and(|line| line.has_outgoing());
+            let has_work = !state.queue.is_empty() || line.as_ref().is_some_and(|line| line.is_unfinished());
             if line.is_none() || !(has_work || state.closed) {
                 state.parked = line.take();
                 state.idle[0] = Some(context.waker().clone());
@@ -39,13 +39,14 @@ impl Inbox {
         .await
     }
 
-    /// Lends the worker's line out, where the worker has nothing to do and nobody has come before.
+    /// Lends the worker's line out, where the worker has nothing to do and nobody has come before. What an earlier borrower
+    /// left on its way out counts too: else nothing would bound what is taken in while a receiver has no room.
     pub(crate) fn borrow_line(&self) -> Option<Borrowed<'_>> {
         let mut state = self.lock();
         if state.closed || state.waiting > 0 || state.reserved > 0 || !state.queue.is_empty() {
             return None;
         }
-        let line = state.parked.take()?;
+        let line = state.parked.take_if(|line| !line.has_outgoing())?;
         Some(Borrowed { inbox: self, line: Some(line) })
     }
 
@@ -57,7 +58,7 @@ impl Inbox {
             drop(line);
             return;
         }
-        let has_work = state.closed || !state.queue.is_empty() || line.has_outgoing();
+        let has_work = state.closed || !state.queue.is_empty() || line.is_unfinished();
         state.parked = Some(line);
         let worker = if has_work { state.idle_worker() } else { None };
         drop(state);

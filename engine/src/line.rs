@@ -3,10 +3,12 @@
 //! Delivery is here: fan-out, error routes, overflow, and the accounts of each event. Knows nothing of what a handler
 //! does, nor when it is called.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+
+use tokio::time::Instant;
 
 use crate::batch::Batch;
 use crate::error::Error;
@@ -34,9 +36,14 @@ pub struct Line {
     /// The first is the actor whose inbox the task empties; the others are light and run within the task.
     members: Vec<Member>,
     parcels: Vec<Parcel>,
+    /// The number of each parcel, by its receiver's address and, where that one may refuse events, their sender. Empty
+    /// once all exits are known.
+    ways: HashMap<(usize, Option<(usize, bool)>), usize>,
     /// The parcels that hold events, in the order in which they must leave.
     outgoing: VecDeque<usize>,
     waiting: usize,
+    /// Whether a wait was given up that may have sent a part of what was on its way out, uncounted.
+    is_torn: bool,
     /// How many events the head took since the accounts were last written; the others handle at once what they take.
     received: u64,
     /// How many events sources ran through the line themselves.
@@ -82,10 +89,11 @@ enum Hop {
     Parcel(usize),
 }
 
-/// Events on their way from one member to another task.
+/// Events on their way to another task.
 struct Parcel {
     to: Arc<Station>,
     batch: Batch,
+    /// Which member sent them, and whether on its error route; the first one of several where the receiver never refuses.
     from: usize,
     is_error: bool,
 }
@@ -95,8 +103,10 @@ impl Line {
         Self {
             members: Vec::new(),
             parcels: Vec::new(),
+            ways: HashMap::new(),
             outgoing: VecDeque::new(),
             waiting: 0,
+            is_torn: false,
             received: 0,
             taken_in: 0,
             refused: 0,
@@ -127,6 +137,7 @@ impl Line {
 
     /// Looks for straight ways, once all exits are known.
     pub(crate) fn straighten(&mut self) {
+        self.ways = HashMap::new();
         for (number, member) in self.members.iter_mut().enumerate() {
             if let Some([Exit { hop: Hop::Member(next), inbox, .. }]) = member.exits.first().map(Vec::as_slice) {
                 member.is_straight = *next == number + 1;
@@ -156,9 +167,20 @@ impl Line {
         inbox: u16,
         total: Arc<AtomicU64>,
     ) {
-        self.parcels.push(Parcel { to, batch: Batch::default(), from, is_error: outbox.is_none() });
-        let hop = Hop::Parcel(self.parcels.len() - 1);
-        self.add_exit(from, outbox, Exit { hop, inbox, sent: 0, total });
+        let number = self.parcel_to(to, from, outbox.is_none());
+        self.add_exit(from, outbox, Exit { hop: Hop::Parcel(number), inbox, sent: 0, total });
+    }
+
+    /// Returns the parcel to `to`. There is one for all that may share it: so events come in the order in which they were
+    /// sent, whatever outbox they left from. Who sent them matters only where they can be refused.
+    fn parcel_to(&mut self, to: Arc<Station>, from: usize, is_error: bool) -> usize {
+        let sender = (to.policy.overflow != Overflow::Wait).then_some((from, is_error));
+        let next = self.parcels.len();
+        let number = *self.ways.entry((Arc::as_ptr(&to).addr(), sender)).or_insert(next);
+        if number == next {
+            self.parcels.push(Parcel { to, batch: Batch::default(), from, is_error });
+        }
+        number
     }
 
     fn add_exit(&mut self, from: usize, outbox: Option<usize>, exit: Exit) {
@@ -194,6 +216,11 @@ impl Line {
 
     pub(crate) fn has_outgoing(&self) -> bool {
         !self.outgoing.is_empty()
+    }
+
+    /// Says whether something waits on its way out, or accounts are not written: as where a borrower gave up or panicked.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.has_outgoing() || self.received > 0
     }
 
     /// Notes that the head took `count` events.
@@ -239,6 +266,13 @@ impl Line {
         // An endpoint decides itself what is late.
         let is_late = event.expiry().is_some_and(|expiry| expiry < self.now) && ports.role != Role::Endpoint;
         is_late.then(|| Error::timeout("the event's deadline passed before it was handled"))
+    }
+
+    /// Returns until when the head may handle the event, as far as that is the event's own affair: an error that tells of a
+    /// late event must arrive, and an endpoint decides itself what is late.
+    pub(crate) fn expiry(&self, event: &Event) -> Option<Instant> {
+        let is_free = event.error().is_some() || self.head().ports.role == Role::Endpoint;
+        if is_free { None } else { event.deadline() }
     }
 
     /// Runs an event through the light actor `at`, and on through those behind it within this task.
@@ -390,7 +424,9 @@ impl Line {
             let parcel = &mut self.parcels[number];
             let began = Moment::now();
             let before = parcel.batch.len();
+            self.is_torn = true;
             let sent = parcel.to.inbox.send(&mut parcel.batch).await;
+            self.is_torn = false;
             self.now = Moment::now();
             self.waiting -= before - self.parcels[number].batch.len();
             add(&self.members[0].station.counters.waiting, self.now.nanoseconds_since(began));
@@ -405,6 +441,9 @@ impl Line {
     /// Writes the accounts, and sends what leaves without a wait. What must wait is still on its way out.
     pub(crate) fn push_outgoing(&mut self) {
         self.write_accounts();
+        if std::mem::take(&mut self.is_torn) {
+            self.waiting = self.outgoing.iter().map(|&number| self.parcels[number].batch.len()).sum();
+        }
         while let Some(&number) = self.outgoing.front() {
             let parcel = &mut self.parcels[number];
             let before = parcel.batch.len();

@@ -1,5 +1,6 @@
 //! What a flow has to say of itself: to `tracing` always, and as events to an actor where the director names one.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -15,8 +16,9 @@ pub(crate) struct Log {
     flow: Arc<str>,
     /// Set once, when the flow is made, where an actor takes the records.
     emitter: OnceLock<Emitter>,
-    /// The actor that takes the records: what happens to it makes no record, or one would beget the next.
-    taker: OnceLock<Arc<str>>,
+    /// The actors that take the records, and those behind them: what happens to them makes no event, or one would beget
+    /// the next.
+    takers: OnceLock<HashSet<Arc<str>>>,
 }
 
 /// How much a record matters.
@@ -42,14 +44,14 @@ impl Level {
 
 impl Log {
     pub(crate) fn new(flow: Arc<str>) -> Self {
-        Self { flow, emitter: OnceLock::new(), taker: OnceLock::new() }
+        Self { flow, emitter: OnceLock::new(), takers: OnceLock::new() }
     }
 
-    /// Sends every record to `taker` too, through `emitter`.
-    pub(crate) fn connect(&self, emitter: Emitter, taker: Arc<str>) {
+    /// Sends every record through `emitter` too, but for those of the actors in `takers`.
+    pub(crate) fn connect(&self, emitter: Emitter, takers: HashSet<Arc<str>>) {
         // A flow is made once, so nothing is set twice.
         let _ = self.emitter.set(emitter);
-        let _ = self.taker.set(taker);
+        let _ = self.takers.set(takers);
     }
 
     /// Records that an event failed where nobody had connected an error route.
@@ -74,7 +76,7 @@ impl Log {
         let Some(emitter) = self.emitter.get() else {
             return;
         };
-        if actor.is_some() && actor == self.taker.get() {
+        if actor.zip(self.takers.get()).is_some_and(|(actor, takers)| takers.contains(actor)) {
             return;
         }
         let mut record = Event::new(message.to_string())

@@ -7,7 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// Nanoseconds since shortly before the process first asked.
+/// Returns the instant after `time` from now; one that never comes where there is none so late.
+pub(crate) fn after(time: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or_else(|| now + NEVER)
+}
+
+/// Nanoseconds since a while before the process first asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Moment(NonZeroU64);
 
@@ -17,7 +24,15 @@ struct Origin {
 }
 
 static ORIGIN: LazyLock<Origin> =
-    LazyLock::new(|| Origin { instant: std::time::Instant::now(), time: SystemTime::now() });
+    // A while ago, for the instants of a clock that was paused before anybody asked.
+    LazyLock::new(|| {
+        const WHILE: Duration = Duration::from_secs(60);
+        let (instant, time) = (std::time::Instant::now(), SystemTime::now());
+        match (instant.checked_sub(WHILE), time.checked_sub(WHILE)) {
+            (Some(instant), Some(time)) => Origin { instant, time },
+            _ => Origin { instant, time },
+        }
+    });
 
 impl Moment {
     pub(crate) fn now() -> Self {

@@ -2,10 +2,11 @@
 //! each actor's loop is compiled for its own type.
 
 use std::any::{Any, type_name};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use crate::actor::{Actor, Light};
 use crate::context::Context;
@@ -153,6 +154,16 @@ impl<L: Light> Handle for Caught<L> {
 #[inline]
 pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Result<T> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| panicked(&*panic))
+}
+
+/// Runs what an actor does at its start or stop; a panic is an error.
+pub(crate) async fn caught_async<'a, T>(make: impl FnOnce() -> Boxed<'a, T>) -> Result<T> {
+    let mut future = caught(make)?;
+    poll_fn(|context| match caught(|| future.as_mut().poll(context)) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
 }
 
 #[cold]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::batch::InHand;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::ports::{Port, Ports, Role};
@@ -126,6 +127,7 @@ impl Outbox {
         self.pushed = emptied;
     }
 
+    /// Forgets what a handler pushed that has failed.
     pub(crate) fn clear(&mut self) {
         self.forwarded = None;
         self.pushed.clear();
@@ -148,5 +150,15 @@ impl Outbox {
         let names: Vec<_> = self.ports.outboxes.iter().map(|port| format!("`{}`", port.name)).collect();
         let has = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
         self.mistake = Some(Error::internal(format!("the actor has no outbox {wanted}; {has}")));
+    }
+}
+
+/// What is still in it was pushed by a handler that was aborted with its flow: it was abandoned. The input's receipt would
+/// say so too, but what is pushed may answer for other events that the actor had kept.
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        for event in self.pushed.drain(..).filter_map(|pushed| pushed.event) {
+            drop(InHand::new(event));
+        }
     }
 }

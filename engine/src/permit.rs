@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::task::coop::consume_budget;
+
+use crate::batch::InHand;
 use crate::emitter::Inner;
 use crate::error::Result;
 use crate::event::Event;
@@ -22,7 +25,7 @@ impl Permit {
     /// # Errors
     /// `Overloaded` where a receiver has no room; `Internal` where there is no such outbox.
     pub fn offer_from(&self, index: usize, event: Event) -> Result<()> {
-        let routes = self.0.routes(index)?;
+        let routes = self.0.routes(index, &event)?;
         self.0.progress.change(signed(routes.len()));
         self.0.offer(routes, event)
     }
@@ -31,11 +34,16 @@ impl Permit {
     ///
     /// # Errors
     /// `Internal` where there is no such outbox.
-    pub async fn send_from(&self, index: usize, event: Event) -> Result<()> {
-        let routes = self.0.routes(index)?;
-        self.0.progress.change(signed(routes.len()));
-        self.0.send(routes, event).await;
-        Ok(())
+    pub fn send_from(&self, index: usize, event: Event) -> impl Future<Output = Result<()>> + Send + '_ {
+        let event = InHand::new(event);
+        async move {
+            let routes = self.0.routes(index, event.event())?;
+            consume_budget().await;
+            let event = event.take();
+            self.0.progress.change(signed(routes.len()));
+            self.0.send(routes, event).await;
+            Ok(())
+        }
     }
 }
 

@@ -89,6 +89,18 @@ impl Plan {
         kosaraju_scc(&graph).into_iter().flatten().map(NodeIndex::index).collect()
     }
 
+    /// Returns the actors that take the log's records, or may take what comes of them.
+    pub(crate) fn behind_the_log(&self) -> impl Iterator<Item = usize> {
+        let mut is_behind = vec![false; self.actors.len()];
+        let mut open: Vec<_> = self.edges.iter().filter(|edge| edge.kind == Kind::Log).map(|edge| edge.to).collect();
+        while let Some(actor) = open.pop() {
+            if !std::mem::replace(&mut is_behind[actor], true) {
+                open.extend(self.leaving[actor].iter().map(|&number| self.edges[number].to));
+            }
+        }
+        is_behind.into_iter().enumerate().filter(|(_, is_behind)| *is_behind).map(|(actor, _)| actor)
+    }
+
     /// Returns the graph as data.
     pub(crate) fn graph(&self) -> Graph {
         let actors = self.actors.iter().zip(&self.fusion.within).map(|(actor, within)| ActorNode {

@@ -2,6 +2,7 @@
 //! same structure in code and in a file.
 
 use std::num::NonZeroUsize;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -63,6 +64,9 @@ pub enum PerCore {
     PerCore,
 }
 
+/// Asked once: the answer comes from files, and is needed for every event that is shed.
+static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
+
 impl Workers {
     /// One worker for each core.
     pub const PER_CORE: Self = Self::PerCore(PerCore::PerCore);
@@ -70,7 +74,7 @@ impl Workers {
     pub(crate) fn count(self) -> usize {
         match self {
             Self::Count(count) => count.get(),
-            Self::PerCore(_) => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            Self::PerCore(_) => *CORES,
         }
     }
 }

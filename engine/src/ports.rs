@@ -63,11 +63,14 @@ pub struct Ports {
     pub(crate) any_inbox: bool,
     pub(crate) role: Role,
     pub(crate) concurrent: bool,
+    /// Whether the port that was added last is an inbox.
+    ends_with_inbox: bool,
 }
 
 impl Ports {
     fn new(role: Role) -> Self {
-        Self { inboxes: Vec::new(), outboxes: Vec::new(), any_inbox: false, role, concurrent: false }
+        let (inboxes, outboxes) = (Vec::new(), Vec::new());
+        Self { inboxes, outboxes, any_inbox: false, role, concurrent: false, ends_with_inbox: false }
     }
 
     /// One inbox `inbox` and one outbox `outbox`.
@@ -99,6 +102,7 @@ impl Ports {
     #[must_use]
     pub fn with_inbox(mut self, name: impl Into<Text>, takes: Format) -> Self {
         self.inboxes.push(Port { name: name.into(), format: takes, optional: true, single: false });
+        self.ends_with_inbox = true;
         self
     }
 
@@ -114,6 +118,7 @@ impl Ports {
     #[must_use]
     pub fn with_outbox(mut self, name: impl Into<Text>, gives: Format) -> Self {
         self.outboxes.push(Port { name: name.into(), format: gives, optional: false, single: false });
+        self.ends_with_inbox = false;
         self
     }
 
@@ -121,13 +126,14 @@ impl Ports {
     #[must_use]
     pub fn with_optional_outbox(mut self, name: impl Into<Text>, gives: Format) -> Self {
         self.outboxes.push(Port { name: name.into(), format: gives, optional: true, single: false });
+        self.ends_with_inbox = false;
         self
     }
 
     /// Refuses a second connection at the port that was added last, as a reply that must go to one place only.
     #[must_use]
     pub fn single(mut self) -> Self {
-        let last = if self.outboxes.is_empty() { &mut self.inboxes } else { &mut self.outboxes };
+        let last = if self.ends_with_inbox { &mut self.inboxes } else { &mut self.outboxes };
         if let Some(port) = last.last_mut() {
             port.single = true;
         }

@@ -28,12 +28,15 @@ impl Progress {
     /// The count is raised before the look at the flag, and a stop sets the flag before it looks at the count: so either
     /// this sees the stop, or the stop sees this.
     pub(crate) fn enter(&self, count: usize) -> Result<()> {
-        self.change(signed(count));
-        if self.stopping.load(Ordering::SeqCst) {
+        // Looked at before too, so that who goes on and on sending does not disturb a flow that has stopped.
+        if !self.stopping.load(Ordering::SeqCst) {
+            self.change(signed(count));
+            if !self.stopping.load(Ordering::SeqCst) {
+                return Ok(());
+            }
             self.change(-signed(count));
-            return Err(Error::cancelled("the flow is stopping and takes in no more events"));
         }
-        Ok(())
+        Err(Error::cancelled("the flow is stopping and takes in no more events"))
     }
 
     /// Changes the count by what has begun less what has ended.

@@ -8,8 +8,10 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::oneshot;
+use tracing::error;
 
 use crate::error::{Error, Result};
+use crate::node::caught;
 
 /// A promise to tell a source how an event ended, once: `Ok` when every copy of it and every event derived from it was
 /// delivered, else the first failure.
@@ -24,7 +26,8 @@ struct Slip {
 }
 
 impl Receipt {
-    /// Makes a receipt that calls `settled` once, from whichever task lets go last. The call must not block.
+    /// Makes a receipt that calls `settled` once, from whichever task lets go last. The call must not block; where it
+    /// panics, that is logged.
     #[must_use]
     pub fn new(settled: impl FnOnce(Result<()>) + Send + Sync + 'static) -> Self {
         let settled = Some(Box::new(settled) as Box<_>);
@@ -59,16 +62,34 @@ impl Receipt {
     }
 }
 
-impl Drop for Slip {
-    fn drop(&mut self) {
+impl Slip {
+    /// Tells whoever waits, and hands the receipts that this one answers for over to `open`.
+    fn settle(&mut self, open: &mut Vec<Receipt>) {
         let failure = self.failure.take();
         if let Some(error) = &failure {
             for receipt in &self.answers_for {
                 receipt.fail(error);
             }
         }
-        if let Some(settled) = self.settled.take() {
-            settled(failure.map_or(Ok(()), Err));
+        open.append(&mut self.answers_for);
+        if let Some(settled) = self.settled.take()
+            && let Err(panic) = caught(|| settled(failure.map_or(Ok(()), Err)))
+        {
+            // It runs in the task of whoever lets go last, who must not suffer for it.
+            error!(error = %panic, "a receipt failed to settle");
+        }
+    }
+}
+
+impl Drop for Slip {
+    fn drop(&mut self) {
+        let mut open = Vec::new();
+        self.settle(&mut open);
+        // One after the other and not one within the other: receipts can be joined again and again.
+        while let Some(Receipt(slip)) = open.pop() {
+            if let Some(mut slip) = Arc::into_inner(slip) {
+                slip.settle(&mut open);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout_at};
 
 use crate::actor::Actor;
 use crate::batch::{Batch, InHand};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::inbox::Taken;
 use crate::line::Line;
-use crate::moment::Moment;
+use crate::moment::{Moment, after};
 use crate::node::caught;
 use crate::outbox::Outbox;
 
@@ -30,6 +30,9 @@ pub(crate) async fn work<A: Actor>(actor: &A, line: Line, seat: usize) {
         }
         while let Some(event) = hands.batch.pop() {
             handle(actor, &mut hands, &mut outbox, event).await;
+            if hands.line.is_full() {
+                hands.line.flush().await;
+            }
         }
         pace.end(&mut hands.line, std::mem::take(&mut hands.waited)).await;
     }
@@ -74,8 +77,10 @@ impl Hands {
     /// for other workers and for the sake of its bound; what is handled goes on.
     async fn let_go(&mut self) {
         self.waited = true;
-        self.line.gave_back(self.batch.len());
+        let held = self.batch.len();
         self.line.head().inbox.put_back(&mut self.batch);
+        self.line.gave_back(held - self.batch.len());
+        // Written even where nothing leaves, so that who asks sees what is in hand.
         self.line.flush().await;
     }
 }
@@ -99,9 +104,9 @@ async fn handle<A: Actor>(actor: &A, hands: &mut Hands, outbox: &mut Outbox, eve
             true => waits.get_or_insert_with(|| retry.waits()).next(),
             false => None,
         };
-        let expiry = event.event().deadline();
+        let expiry = hands.line.expiry(event.event());
         match wait {
-            Some(wait) if expiry.is_none_or(|expiry| Instant::now() + wait < expiry) => {
+            Some(wait) if expiry.is_none_or(|expiry| after(wait) < expiry) => {
                 hands.let_go().await;
                 sleep(wait).await;
                 hands.line.set_now(Moment::now());
@@ -121,9 +126,8 @@ async fn attempt<A: Actor>(actor: &A, hands: &mut Hands, outbox: &mut Outbox, ev
     }
     hands.let_go().await;
     let allowed = hands.line.head().policy.deadline;
-    let latest = Instant::now() + allowed;
-    // An error that tells of a late event must arrive.
-    let own = event.deadline().filter(|own| *own < latest && event.error().is_none());
+    let latest = after(allowed);
+    let own = hands.line.expiry(event).filter(|own| *own < latest);
     let rest = poll_fn(|context| poll_caught(future.as_mut(), context));
     let outcome = timeout_at(own.unwrap_or(latest), rest).await;
     hands.line.set_now(Moment::now());
