@@ -92,18 +92,21 @@ impl Emitter {
         };
         let mut events = events.into_iter();
         let mut chunk = Batch::default();
+        let mut copies = Batch::default();
         loop {
             // A task that never waits must let others run.
             consume_budget().await;
-            if let Some((route, line)) = borrow_line(routes) {
-                match self.0.run_chunk(route, line, &mut events).await? {
+            if let Some(lines) = borrow_lines(routes) {
+                match self.0.run_chunk(routes, lines, &mut events).await? {
                     0 => return Ok(()),
                     _ => continue,
                 }
             }
             let now = Moment::now();
+            let inbox = routes.first().map_or(0, |route| route.inbox);
             chunk.extend(events.by_ref().take(CHUNK).map(|mut event| {
                 event.stamp(now);
+                event.set_inbox(inbox);
                 event
             }));
             let count = chunk.len();
@@ -114,7 +117,8 @@ impl Emitter {
             let mut entered = self.0.account(count * routes.len());
             if let Some((last, others)) = routes.split_last() {
                 for route in others {
-                    self.0.send_batch(route, &mut chunk.copied(), &mut entered).await;
+                    copies.copy_from(&chunk);
+                    self.0.send_batch(route, &mut copies, &mut entered).await;
                 }
                 self.0.send_batch(last, &mut chunk, &mut entered).await;
             }
@@ -218,10 +222,6 @@ impl Inner {
 
     /// Sends an event that is counted in flight. It waits only after the copies have been taken on.
     pub(crate) async fn send(&self, routes: &[Route], event: Event) {
-        if let Some((route, mut line)) = borrow_line(routes) {
-            self.run_one(route, &mut line, event);
-            return line.flush().await;
-        }
         let Some((last, others)) = routes.split_last() else {
             return;
         };
@@ -232,10 +232,20 @@ impl Inner {
         self.send_one(last, event, &mut entered).await;
     }
 
-    /// Runs one event, that is counted in flight, through a borrowed line.
+    async fn send_one(&self, route: &Route, event: Event, entered: &mut Entered<'_>) {
+        if let Some(mut line) = borrow_line(route) {
+            entered.arrived(1);
+            self.run_one(route, &mut line, event);
+            return line.flush().await;
+        }
+        match self.put(route, event) {
+            Ok(()) => entered.arrived(1),
+            Err(event) => self.send_batch(route, &mut Batch::from(event), entered).await,
+        }
+    }
+
+    /// Runs one event, that is accounted for, through a borrowed line.
     fn run_one(&self, route: &Route, line: &mut Line, mut event: Event) {
-        // Counted before anybody can see its end.
-        add(&self.station.counters.sent, 1);
         add(&route.total, 1);
         let now = Moment::now();
         event.stamp(now);
@@ -244,36 +254,37 @@ impl Inner {
         line.take_in(event);
     }
 
-    /// Runs some of the events through a borrowed line, and returns how many.
+    /// Runs some of the events through the borrowed lines of all routes, and returns how many.
     async fn run_chunk(
         &self,
-        route: &Route,
-        mut line: Borrowed<'_>,
+        routes: &[Route],
+        mut lines: Vec<Borrowed<'_>>,
         events: &mut impl Iterator<Item = Event>,
     ) -> Result<usize> {
-        let mut chunk = Chunk::enter(self, route)?;
+        let mut chunk = Chunk::enter(self, routes)?;
         let now = Moment::now();
-        line.set_now(now);
+        lines.iter_mut().for_each(|line| line.set_now(now));
         for mut event in events.take(CHUNK) {
             chunk.used += 1;
             event.stamp(now);
-            event.set_inbox(route.inbox);
-            line.take_in(event);
-            if line.is_full() {
+            let Some((last, others)) = lines.split_last_mut() else { continue };
+            for (line, route) in others.iter_mut().zip(routes) {
+                let mut copy = event.clone();
+                copy.set_inbox(route.inbox);
+                line.take_in(copy);
+            }
+            event.set_inbox(routes[routes.len() - 1].inbox);
+            last.take_in(event);
+            if lines.iter().any(|line| line.is_full()) {
                 break;
             }
         }
         let used = chunk.used;
         drop(chunk);
-        line.flush().await;
-        Ok(used)
-    }
-
-    async fn send_one(&self, route: &Route, event: Event, entered: &mut Entered<'_>) {
-        match self.put(route, event) {
-            Ok(()) => entered.arrived(1),
-            Err(event) => self.send_batch(route, &mut Batch::from(event), entered).await,
+        for line in &mut lines {
+            line.flush().await;
         }
+        Ok(used)
     }
 
     async fn send_batch(&self, route: &Route, batch: &mut Batch, entered: &mut Entered<'_>) {
@@ -348,14 +359,14 @@ impl Inner {
 
     /// Sends one event to all routes or to none; the copies are counted in flight already.
     pub(crate) fn offer(&self, routes: &[Route], event: Event) -> Result<()> {
-        if let Some((route, mut line)) = borrow_line(routes) {
-            self.run_one(route, &mut line, event);
-            line.push_outgoing();
-            return Ok(());
-        }
         // Counted before anybody can see it.
         add(&self.station.counters.sent, routes.len() as u64);
         if let [route] = routes {
+            if let Some(mut line) = borrow_line(route) {
+                self.run_one(route, &mut line, event);
+                line.push_outgoing();
+                return Ok(());
+            }
             return self.put(route, event).map_err(|event| self.refuse(route, 1, &event));
         }
         for (number, route) in routes.iter().enumerate() {
@@ -385,34 +396,39 @@ impl Inner {
     }
 }
 
-/// Borrows the line of the only receiver, where there is only one and it can be had.
-fn borrow_line(routes: &[Route]) -> Option<(&Route, Borrowed<'_>)> {
-    match routes {
-        [route] if route.to.lends => Some((route, route.to.inbox.borrow_line()?)),
-        _ => None,
-    }
+/// Borrows the receiver's line, where it can be had.
+fn borrow_line(route: &Route) -> Option<Borrowed<'_>> {
+    if route.to.lends { route.to.inbox.borrow_line() } else { None }
+}
+
+/// Borrows the lines of all receivers, where there are some and all can be had.
+fn borrow_lines(routes: &[Route]) -> Option<Vec<Borrowed<'_>>> {
+    if routes.is_empty() { None } else { routes.iter().map(borrow_line).collect() }
 }
 
 /// Events that are counted in flight before it is known how many there are. The count is put right when this is dropped,
 /// which must be before their ends are written.
 struct Chunk<'a> {
     inner: &'a Inner,
-    route: &'a Route,
+    routes: &'a [Route],
     used: usize,
 }
 
 impl<'a> Chunk<'a> {
-    fn enter(inner: &'a Inner, route: &'a Route) -> Result<Self> {
-        inner.progress.enter(CHUNK)?;
-        Ok(Self { inner, route, used: 0 })
+    fn enter(inner: &'a Inner, routes: &'a [Route]) -> Result<Self> {
+        inner.progress.enter(CHUNK * routes.len())?;
+        Ok(Self { inner, routes, used: 0 })
     }
 }
 
 impl Drop for Chunk<'_> {
     fn drop(&mut self) {
-        add(&self.inner.station.counters.sent, self.used as u64);
-        add(&self.route.total, self.used as u64);
-        self.inner.progress.change(signed(self.used) - signed(CHUNK));
+        let copies = self.used * self.routes.len();
+        add(&self.inner.station.counters.sent, copies as u64);
+        for route in self.routes {
+            add(&route.total, self.used as u64);
+        }
+        self.inner.progress.change(signed(copies) - signed(CHUNK * self.routes.len()));
     }
 }
 

@@ -50,7 +50,8 @@ impl Inbox {
         Some(Borrowed { inbox: self, line: Some(line) })
     }
 
-    fn return_line(&self, line: Box<Line>) {
+    /// Leaves a line here for whoever needs it next: a source, or the worker.
+    pub(crate) fn return_line(&self, line: Box<Line>) {
         let mut state = self.lock();
         if state.abandoned {
             // Dropped without the lock: the receipts that it fails call out.

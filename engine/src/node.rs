@@ -130,7 +130,15 @@ impl<L: Light> Node for Quick<L> {
     }
 
     fn work(&self, line: Line, worker: usize) -> Boxed<'static, ()> {
-        Box::pin(worker::work_light(line, worker))
+        let station = line.head().clone();
+        let mut line = Some(Box::new(line));
+        if station.lends
+            && let Some(line) = line.take()
+        {
+            // Before the task begins, so that sources find it from the first event on.
+            station.inbox.return_line(line);
+        }
+        Box::pin(worker::work_light(station, line, worker))
     }
 
     fn stop<'a>(&'a mut self) -> Boxed<'a, ()> {

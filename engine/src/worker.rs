@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::line::Line;
 use crate::moment::{Moment, after};
 use crate::node::caught;
 use crate::outbox::Outbox;
+use crate::station::Station;
 
 /// Runs an actor until its inbox is closed and empty.
 pub(crate) async fn work<A: Actor>(actor: &A, line: Line, seat: usize) {
@@ -39,10 +41,8 @@ pub(crate) async fn work<A: Actor>(actor: &A, line: Line, seat: usize) {
 }
 
 /// Runs a light actor, and the light actors behind it in its task, until its inbox is closed and empty. A line that may be
-/// borrowed lies in the inbox while there is nothing to do.
-pub(crate) async fn work_light(line: Line, seat: usize) {
-    let station = line.head().clone();
-    let mut line = Some(Box::new(line));
+/// borrowed lies in the inbox while there is nothing to do, and from the start: `line` is none then.
+pub(crate) async fn work_light(station: Arc<Station>, mut line: Option<Box<Line>>, seat: usize) {
     let mut batch = Batch::default();
     let mut pace = Pace::default();
     loop {
