@@ -160,7 +160,9 @@ async fn an_http2_connection_without_a_request_is_closed_after_a_while() {
     let server = Server::echo(HttpLimits { idle_time: Duration::from_millis(300), ..HttpLimits::default() }).await;
     let (mut client, connection) = connect(&server).await;
     assert_eq!(post(&mut client, "a").await.status(), StatusCode::OK);
+    let answered = Instant::now();
     timeout(PATIENCE, connection).await.unwrap().unwrap().unwrap();
+    assert!(answered.elapsed() < Duration::from_secs(5), "{:?}", answered.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,10 +20,12 @@ use super::stream::Stream;
 use super::watch::Phase;
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve<T>(connection: &Arc<Connection>, stream: Stream<T>)
+pub(crate) async fn serve<T>(connection: &Arc<Connection>, mut stream: Stream<T>)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    stream.ignore_heads();
+    connection.watch.enter(Phase::Idle, connection.reception.until_idle());
     let (shared, limits) = (connection.clone(), &connection.reception.limits);
     let service = service_fn(move |request: Request<Incoming>| Exchange::new(shared.clone(), None, request));
     let tasks = Tasks::default();

@@ -24,13 +24,15 @@ pub(crate) struct Stream<T> {
     first: [u8; PREFACE.len()],
     first_length: u8,
     first_taken: u8,
+    /// Whether what comes is the heads of requests, one after another.
+    has_heads: bool,
     /// How much of a head's first line has come; nothing when the line has ended.
     line: Option<usize>,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
     pub(crate) fn new(io: T, connection: Arc<Connection>) -> Self {
-        Self { io, connection, first: [0; PREFACE.len()], first_length: 0, first_taken: 0, line: None }
+        Self { io, connection, first: [0; PREFACE.len()], first_length: 0, first_taken: 0, has_heads: true, line: None }
     }
 
     /// Reads until it is sure whether the client speaks HTTP/2; what was read is handed on later.
@@ -53,6 +55,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
                 self.connection.watch.turn(Phase::Head);
             }
         }
+    }
+
+    /// Looks at what comes no more: the requests of HTTP/2 are in frames.
+    pub(crate) fn ignore_heads(&mut self) {
+        self.has_heads = false;
     }
 
     pub(crate) fn into_inner(self) -> T {
@@ -108,7 +115,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<T> {
             }
         }
         let bytes = &space.filled()[before..];
-        Poll::Ready(if bytes.is_empty() { Ok(()) } else { this.note_read(bytes) })
+        Poll::Ready(if bytes.is_empty() || !this.has_heads { Ok(()) } else { this.note_read(bytes) })
     }
 }
 
