@@ -158,6 +158,12 @@ where
     timeout(LINGER, socket.write_all(&answer)).await?
 }
 
+/// Closes a connection on which nothing is left to come, and says so where TLS wants it said.
+pub(crate) async fn close<T: AsyncWrite + Unpin>(mut socket: T) {
+    // Whatever happens, the connection is over.
+    let _ = timeout(LINGER, socket.shutdown()).await;
+}
+
 /// Closes a connection whose client may still be sending: it is told that nothing more comes, and what it sends is thrown
 /// away for a while, because a reset could take from it the answer that says why.
 pub(crate) async fn linger<T: AsyncRead + AsyncWrite + Unpin>(mut socket: T) {

@@ -1,6 +1,6 @@
 //! A connection that speaks HTTP/1.1 or 1.0: one request after another, by hyper.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -14,7 +14,7 @@ use playhouse_engine::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::clock::ticks;
-use super::connection::{Connection, Due, linger, refuse_by_hand};
+use super::connection::{Connection, Due, close, linger, refuse_by_hand};
 use super::exchange::Exchange;
 use super::limits::HttpLimits;
 use super::stream::Stream;
@@ -42,7 +42,7 @@ where
             known = Some(context.waker().clone());
         }
         loop {
-            if let Poll::Ready(outcome) = http.poll_without_shutdown(context) {
+            if let Poll::Ready(outcome) = Pin::new(&mut http).poll(context) {
                 if let Err(error) = outcome {
                     connection.watch.set_unread(true);
                     tracing::debug!(peer = %connection.peer, %error, "a connection failed");
@@ -83,6 +83,8 @@ pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Connecti
     }
     if owed.is_some() || connection.watch.has_unread() {
         linger(socket).await;
+    } else {
+        close(socket).await;
     }
 }
 

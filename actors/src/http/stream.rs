@@ -145,6 +145,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_heads {
+            // hyper has written all, and the connection decides how it closes.
+            return Pin::new(&mut self.io).poll_flush(context);
+        }
         Pin::new(&mut self.io).poll_shutdown(context)
     }
 }
