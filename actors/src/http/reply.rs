@@ -230,11 +230,17 @@ mod tests {
 
     #[test]
     fn the_content_type_follows_the_payload_unless_the_reply_says_another() {
-        let response = answered(Event::new(Xml::new("<a/>")), false);
-        assert_eq!(
-            (response.status(), &response.headers()[CONTENT_TYPE]),
-            (StatusCode::OK, &"application/xml".parse().unwrap())
-        );
+        let payloads: [(Payload, &str, &str); 4] = [
+            (Xml::new("<a/>").into(), "application/xml", "<a/>"),
+            (serde_json::json!({ "a": 1 }).into(), "application/json", "{\"a\":1}"),
+            ("text".into(), "text/plain; charset=utf-8", "text"),
+            (b"bytes".to_vec().into(), "application/octet-stream", "bytes"),
+        ];
+        for (payload, content_type, body) in payloads {
+            let response = answered(Event::new(payload), false);
+            assert_eq!((response.status(), response.body().bytes()), (StatusCode::OK, body.as_bytes()));
+            assert_eq!(response.headers()[CONTENT_TYPE], content_type);
+        }
         let response = answered(Event::new("a,b").with_reply_header("content-type", "text/csv"), false);
         assert_eq!(response.headers()[CONTENT_TYPE], "text/csv");
         assert!(!answered(Event::new(()), false).headers().contains_key(CONTENT_TYPE));
