@@ -91,6 +91,8 @@ pub(crate) fn answer(reply: Reply, asked: Asked<'_>) -> Response<ReplyBody> {
     let bytes = if has_body { into_bytes(reply.payload) } else { Bytes::new() };
     let mut response = with_body(status, bytes, asked.is_head && has_body);
     if let Some(content_type) = content_type {
+        // hyper reads the next request's headers into this map, and a client's requests are alike.
+        response.headers_mut().reserve(asked.headers.len());
         response.headers_mut().insert(CONTENT_TYPE, content_type);
     }
     if has_headers {
