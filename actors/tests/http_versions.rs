@@ -241,6 +241,21 @@ mod tls {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn a_stop_does_not_wait_for_handshakes() {
+        let certificate = Certificate::new("stop");
+        let server = serve(&certificate, HttpLimits::default()).await;
+        let mut silent = Client::connect(server.address);
+        let began = Instant::now();
+        while server.statistics.open_connections() == 0 {
+            assert!(began.elapsed() < PATIENCE);
+            tokio::task::yield_now().await;
+        }
+        server.stop().await.unwrap();
+        assert_eq!(silent.rest(), "");
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_handshake_that_does_not_come_or_is_none_is_closed() {
         let certificate = Certificate::new("handshake");
         let handshake_time = Duration::from_millis(300);

@@ -13,7 +13,6 @@ use hyper_util::rt::TokioIo;
 use playhouse_engine::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::clock::ticks;
 use super::connection::{Connection, Due, close, linger, refuse_by_hand};
 use super::exchange::Exchange;
 use super::limits::HttpLimits;
@@ -88,14 +87,13 @@ pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Connecti
     }
 }
 
-/// Says whether a connection whose time is up may go on all the same, because its client takes the answer fast enough.
+/// Says whether a connection whose time is up may go on all the same, because its client is still taking the answer, and
+/// fast enough.
 fn goes_on(connection: &Connection, written: &mut u64) -> bool {
-    let (watch, reception) = (&connection.watch, &connection.reception);
-    let taken = watch.written() - *written;
-    *written = watch.written();
-    let goes_on = watch.phase() == Phase::Idle && taken >= reception.least_in(ticks(reception.limits.idle_time)).max(1);
+    let watch = &connection.watch;
+    let goes_on = watch.phase() == Phase::Idle && watch.is_blocked() && connection.takes_enough(written);
     if goes_on {
-        watch.extend(reception.until_idle());
+        watch.extend(connection.reception.until_idle());
     }
     goes_on
 }

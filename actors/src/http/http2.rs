@@ -13,7 +13,6 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
-use super::clock::ticks;
 use super::connection::{Connection, Due};
 use super::exchange::Exchange;
 use super::stream::Stream;
@@ -46,9 +45,10 @@ where
                     http.as_mut().graceful_shutdown();
                 }
                 Some(Due::TimeIsUp) if connection.watch.phase() == Phase::Busy => {
-                    if !takes(connection, &mut written) {
+                    if !connection.takes_enough(&mut written) {
                         return Poll::Ready(Ok(()));
                     }
+                    connection.watch.extend(connection.reception.until_idle());
                 }
                 // Idle for too long, or not a word: it is told to go, and has a while to do so.
                 Some(Due::TimeIsUp) if !told => {
@@ -67,18 +67,6 @@ where
         tracing::debug!(peer = %connection.peer, %error, "a connection failed");
     }
     tasks.end().await;
-}
-
-/// Says whether a client takes its answers fast enough, and if so gives it more time.
-fn takes(connection: &Connection, written: &mut u64) -> bool {
-    let (watch, reception) = (&connection.watch, &connection.reception);
-    let taken = watch.written() - *written;
-    *written = watch.written();
-    let enough = taken >= reception.least_in(ticks(reception.limits.idle_time)).max(1);
-    if enough {
-        watch.extend(reception.until_idle());
-    }
-    enough
 }
 
 /// The tasks of a connection's requests.

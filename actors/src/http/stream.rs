@@ -66,6 +66,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
         self.io
     }
 
+    fn note_written(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Ready(Ok(count)) => self.connection.watch.note_written(Some(*count)),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.connection.watch.note_written(None),
+        }
+    }
+
     /// Looks at what has come.
     fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
         let connection = &self.connection;
@@ -121,9 +129,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.io).poll_write(context, bytes))?;
-        self.connection.watch.note_written(count);
-        Poll::Ready(Ok(count))
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.note_written(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -131,9 +139,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.io).poll_write_vectored(context, pieces))?;
-        self.connection.watch.note_written(count);
-        Poll::Ready(Ok(count))
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, pieces);
+        self.note_written(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -141,7 +149,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        let flushed = Pin::new(&mut self.io).poll_flush(context);
+        if flushed.is_pending() {
+            self.connection.watch.note_written(None);
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
