@@ -45,6 +45,17 @@ async fn a_large_body_and_a_chunked_one_come_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_large_answer_comes_whole_before_its_connection_closes() {
+    let server = Server::echo(HttpLimits { body_size: 16 * 1024 * 1024, ..HttpLimits::default() }).await;
+    let body = "0123456789abcdef".repeat(512 * 1024);
+    let head = "POST / HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Type: text/plain\r\n";
+    let mut client = server.connect();
+    let answer = client.ask(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
+    assert!(answer.status == 200 && answer.body == body);
+    assert_eq!(client.rest(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn text_in_a_character_set_that_it_is_not_in_is_400() {
     let server = Server::echo(HttpLimits::default()).await;
     let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n";

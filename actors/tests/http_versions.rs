@@ -160,7 +160,9 @@ async fn an_http2_connection_without_a_request_is_closed_after_a_while() {
     let server = Server::echo(HttpLimits { idle_time: Duration::from_millis(300), ..HttpLimits::default() }).await;
     let (mut client, connection) = connect(&server).await;
     assert_eq!(post(&mut client, "a").await.status(), StatusCode::OK);
+    let answered = Instant::now();
     timeout(PATIENCE, connection).await.unwrap().unwrap().unwrap();
+    assert!(answered.elapsed() < Duration::from_secs(5), "{:?}", answered.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,6 +238,21 @@ mod tls {
             assert_eq!(String::from_utf8(curl.stdout).unwrap(), format!("hello {version} 200"), "{said}");
         }
         assert_eq!(server.stop().await.unwrap().in_flight, 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_stop_does_not_wait_for_handshakes() {
+        let certificate = Certificate::new("stop");
+        let server = serve(&certificate, HttpLimits::default()).await;
+        let mut silent = Client::connect(server.address);
+        let began = Instant::now();
+        while server.statistics.open_connections() == 0 {
+            assert!(began.elapsed() < PATIENCE);
+            tokio::task::yield_now().await;
+        }
+        server.stop().await.unwrap();
+        assert_eq!(silent.rest(), "");
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,11 @@ pub(crate) struct ReplyBody {
 }
 
 impl ReplyBody {
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub(crate) fn with_open(mut self, open: Open) -> Self {
         self.open = Some(open);
         self

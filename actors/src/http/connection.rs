@@ -1,8 +1,12 @@
 //! One connection: which version of HTTP it speaks, and what all its parts share.
 
+#[cfg(feature = "tls")]
+use std::future::Future;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(feature = "tls")]
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -14,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::clock::Ticks;
+use super::clock::{NEVER, ticks};
 use super::error_body::error_body;
 use super::media::ErrorForm;
 use super::reception::Reception;
@@ -43,7 +47,7 @@ pub(crate) enum Due {
 
 impl Connection {
     pub(crate) fn new(reception: Arc<Reception>, peer: SocketAddr) -> Self {
-        let watch = Watch::new(Ticks::MAX);
+        let watch = Watch::new(NEVER);
         Self { reception, peer, watch }
     }
 
@@ -53,6 +57,13 @@ impl Connection {
             return Some(Due::TimeIsUp);
         }
         self.reception.is_stopping().then_some(Due::Stopping)
+    }
+
+    /// Says whether the client has taken enough of its answers since `written`, which is set to what it has taken now.
+    pub(crate) fn takes_enough(&self, written: &mut u64) -> bool {
+        let now = self.watch.written();
+        let taken = now - std::mem::replace(written, now);
+        taken >= self.reception.least_in(ticks(self.reception.limits.idle_time)).max(1)
     }
 }
 
@@ -80,16 +91,17 @@ pub(crate) async fn serve(connection: Arc<Connection>, socket: TcpStream) {
     let _counted = Counted::new(&connection.reception);
     #[cfg(feature = "tls")]
     if let Some(tls) = &connection.reception.tls {
-        let handshake = timeout(connection.reception.limits.handshake_time, tls.accept(socket));
         // Boxed, for a connection without TLS should not have the room of one with it.
-        match Box::pin(handshake).await {
-            Ok(Ok((socket, is_http2))) => {
+        let handshake = Box::pin(timeout(connection.reception.limits.handshake_time, tls.accept(socket)));
+        match unless_stopping(&connection, handshake).await {
+            Some(Ok(Ok((socket, is_http2)))) => {
                 connection.watch.extend(connection.reception.until_head());
                 let stream = Stream::new(socket, connection.clone());
                 Box::pin(speak(&connection, stream, is_http2)).await;
             }
-            Ok(Err(error)) => tracing::debug!(peer = %connection.peer, %error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!(peer = %connection.peer, "a TLS handshake took too long"),
+            Some(Ok(Err(error))) => tracing::debug!(peer = %connection.peer, %error, "a TLS handshake failed"),
+            Some(Err(_)) => tracing::debug!(peer = %connection.peer, "a TLS handshake took too long"),
+            None => {}
         }
         return;
     }
@@ -99,6 +111,20 @@ pub(crate) async fn serve(connection: Arc<Connection>, socket: TcpStream) {
         Some(is_http2) => speak(&connection, stream, is_http2).await,
         None => http1::end(&connection, stream.into_inner()).await,
     }
+}
+
+/// Waits for `future` until the flow stops.
+#[cfg(feature = "tls")]
+async fn unless_stopping<F: Future + Unpin>(connection: &Connection, mut future: F) -> Option<F::Output> {
+    poll_fn(|context| {
+        connection.watch.register(context.waker());
+        match Pin::new(&mut future).poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if connection.reception.is_stopping() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// Tells by its first bytes which version of HTTP a client speaks; nothing where it does not say in time.
@@ -156,6 +182,12 @@ where
     answer.extend_from_slice(b"\r\n");
     answer.extend_from_slice(&body);
     timeout(LINGER, socket.write_all(&answer)).await?
+}
+
+/// Closes a connection on which nothing is left to come, and says so where TLS wants it said.
+pub(crate) async fn close<T: AsyncWrite + Unpin>(mut socket: T) {
+    // Whatever happens, the connection is over.
+    let _ = timeout(LINGER, socket.shutdown()).await;
 }
 
 /// Closes a connection whose client may still be sending: it is told that nothing more comes, and what it sends is thrown

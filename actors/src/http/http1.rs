@@ -1,6 +1,6 @@
 //! A connection that speaks HTTP/1.1 or 1.0: one request after another, by hyper.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -13,8 +13,7 @@ use hyper_util::rt::TokioIo;
 use playhouse_engine::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::clock::ticks;
-use super::connection::{Connection, Due, linger, refuse_by_hand};
+use super::connection::{Connection, Due, close, linger, refuse_by_hand};
 use super::exchange::Exchange;
 use super::limits::HttpLimits;
 use super::stream::Stream;
@@ -42,7 +41,7 @@ where
             known = Some(context.waker().clone());
         }
         loop {
-            if let Poll::Ready(outcome) = http.poll_without_shutdown(context) {
+            if let Poll::Ready(outcome) = Pin::new(&mut http).poll(context) {
                 if let Err(error) = outcome {
                     connection.watch.set_unread(true);
                     tracing::debug!(peer = %connection.peer, %error, "a connection failed");
@@ -83,17 +82,18 @@ pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Connecti
     }
     if owed.is_some() || connection.watch.has_unread() {
         linger(socket).await;
+    } else {
+        close(socket).await;
     }
 }
 
-/// Says whether a connection whose time is up may go on all the same, because its client takes the answer fast enough.
+/// Says whether a connection whose time is up may go on all the same, because its client is still taking the answer, and
+/// fast enough.
 fn goes_on(connection: &Connection, written: &mut u64) -> bool {
-    let (watch, reception) = (&connection.watch, &connection.reception);
-    let taken = watch.written() - *written;
-    *written = watch.written();
-    let goes_on = watch.phase() == Phase::Idle && taken >= reception.least_in(ticks(reception.limits.idle_time)).max(1);
+    let watch = &connection.watch;
+    let goes_on = watch.phase() == Phase::Idle && watch.is_blocked() && connection.takes_enough(written);
     if goes_on {
-        watch.extend(reception.until_idle());
+        watch.extend(connection.reception.until_idle());
     }
     goes_on
 }

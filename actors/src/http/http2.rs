@@ -13,17 +13,18 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
-use super::clock::ticks;
 use super::connection::{Connection, Due};
 use super::exchange::Exchange;
 use super::stream::Stream;
 use super::watch::Phase;
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve<T>(connection: &Arc<Connection>, stream: Stream<T>)
+pub(crate) async fn serve<T>(connection: &Arc<Connection>, mut stream: Stream<T>)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    stream.ignore_heads();
+    connection.watch.enter(Phase::Idle, connection.reception.until_idle());
     let (shared, limits) = (connection.clone(), &connection.reception.limits);
     let service = service_fn(move |request: Request<Incoming>| Exchange::new(shared.clone(), None, request));
     let tasks = Tasks::default();
@@ -44,9 +45,10 @@ where
                     http.as_mut().graceful_shutdown();
                 }
                 Some(Due::TimeIsUp) if connection.watch.phase() == Phase::Busy => {
-                    if !takes(connection, &mut written) {
+                    if !connection.takes_enough(&mut written) {
                         return Poll::Ready(Ok(()));
                     }
+                    connection.watch.extend(connection.reception.until_idle());
                 }
                 // Idle for too long, or not a word: it is told to go, and has a while to do so.
                 Some(Due::TimeIsUp) if !told => {
@@ -65,18 +67,6 @@ where
         tracing::debug!(peer = %connection.peer, %error, "a connection failed");
     }
     tasks.end().await;
-}
-
-/// Says whether a client takes its answers fast enough, and if so gives it more time.
-fn takes(connection: &Connection, written: &mut u64) -> bool {
-    let (watch, reception) = (&connection.watch, &connection.reception);
-    let taken = watch.written() - *written;
-    *written = watch.written();
-    let enough = taken >= reception.least_in(ticks(reception.limits.idle_time)).max(1);
-    if enough {
-        watch.extend(reception.until_idle());
-    }
-    enough
 }
 
 /// The tasks of a connection's requests.

@@ -14,6 +14,8 @@ use super::reply::Reply;
 const INDEX_BITS: u32 = 24;
 const MOST: usize = 1 << INDEX_BITS;
 const GENERATIONS: u64 = u64::MAX >> INDEX_BITS;
+/// A generation that is never reached.
+const NOBODY: u64 = u64::MAX;
 /// The slots of the first segment; each further one has twice as many, and none is ever moved.
 const FIRST: usize = 64;
 const SEGMENTS: usize = INDEX_BITS as usize - FIRST.trailing_zeros() as usize;
@@ -45,6 +47,8 @@ pub(crate) struct Pending {
 struct Slot {
     /// When its request wants to be woken though nothing came.
     wanted: AtomicU64,
+    /// The generation that waits and has no outcome yet, or none: what comes for another needs no lock to know it.
+    waiting: AtomicU64,
     // Held only to move a value in or out, by the request and by what ends it; so it is nearly always free.
     state: Mutex<State>,
 }
@@ -52,14 +56,13 @@ struct Slot {
 #[derive(Debug, Default)]
 struct State {
     generation: u64,
-    waits: bool,
     outcome: Option<Outcome>,
     waker: Option<Waker>,
 }
 
 impl Default for Slot {
     fn default() -> Self {
-        Self { wanted: AtomicU64::new(NEVER), state: Mutex::default() }
+        Self { wanted: AtomicU64::new(NEVER), waiting: AtomicU64::new(NOBODY), state: Mutex::default() }
     }
 }
 
@@ -115,10 +118,15 @@ impl Pending {
     pub(crate) fn end(&self, id: EventId, outcome: Outcome) {
         let is_reply = matches!(outcome, Outcome::Reply(_));
         let waker = self.slot_of(id).and_then(|(slot, generation)| {
-            let mut state = slot.lock();
-            if state.generation != generation || !state.waits || state.outcome.is_some() {
+            if slot.waiting.load(Ordering::Acquire) != generation {
                 return None;
             }
+            let mut state = slot.lock();
+            // Looked at again, for somebody else may have been faster.
+            if slot.waiting.load(Ordering::Relaxed) != generation {
+                return None;
+            }
+            slot.waiting.store(NOBODY, Ordering::Relaxed);
             state.outcome = Some(outcome);
             Some(state.waker.clone())
         });
@@ -184,7 +192,7 @@ impl Lease {
         slot.wanted.store(wanted, Ordering::Relaxed);
         let mut state = slot.lock();
         state.generation = (state.generation + 1) & GENERATIONS;
-        state.waits = true;
+        slot.waiting.store(state.generation, Ordering::Release);
         state.watch(waker);
         let lower = (state.generation << INDEX_BITS) | self.index as u64;
         EventId::from_u128((u128::from(self.pending.server) << 64) | u128::from(lower))
@@ -203,7 +211,6 @@ impl Lease {
         let mut state = slot.lock();
         match state.outcome.take() {
             Some(outcome) => {
-                state.waits = false;
                 slot.wanted.store(NEVER, Ordering::Relaxed);
                 Poll::Ready(outcome)
             }
@@ -224,7 +231,7 @@ impl Lease {
         let slot = self.slot();
         slot.wanted.store(NEVER, Ordering::Relaxed);
         let mut state = slot.lock();
-        state.waits = false;
+        slot.waiting.store(NOBODY, Ordering::Relaxed);
         let outcome = state.outcome.take();
         // What it holds may take a while to drop.
         drop(state);

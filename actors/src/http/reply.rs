@@ -91,6 +91,8 @@ pub(crate) fn answer(reply: Reply, asked: Asked<'_>) -> Response<ReplyBody> {
     let bytes = if has_body { into_bytes(reply.payload) } else { Bytes::new() };
     let mut response = with_body(status, bytes, asked.is_head && has_body);
     if let Some(content_type) = content_type {
+        // hyper reads the next request's headers into this map, and a client's requests are alike.
+        response.headers_mut().reserve(asked.headers.len());
         response.headers_mut().insert(CONTENT_TYPE, content_type);
     }
     if has_headers {
@@ -230,11 +232,17 @@ mod tests {
 
     #[test]
     fn the_content_type_follows_the_payload_unless_the_reply_says_another() {
-        let response = answered(Event::new(Xml::new("<a/>")), false);
-        assert_eq!(
-            (response.status(), &response.headers()[CONTENT_TYPE]),
-            (StatusCode::OK, &"application/xml".parse().unwrap())
-        );
+        let payloads: [(Payload, &str, &str); 4] = [
+            (Xml::new("<a/>").into(), "application/xml", "<a/>"),
+            (serde_json::json!({ "a": 1 }).into(), "application/json", "{\"a\":1}"),
+            ("text".into(), "text/plain; charset=utf-8", "text"),
+            (b"bytes".to_vec().into(), "application/octet-stream", "bytes"),
+        ];
+        for (payload, content_type, body) in payloads {
+            let response = answered(Event::new(payload), false);
+            assert_eq!((response.status(), response.body().bytes()), (StatusCode::OK, body.as_bytes()));
+            assert_eq!(response.headers()[CONTENT_TYPE], content_type);
+        }
         let response = answered(Event::new("a,b").with_reply_header("content-type", "text/csv"), false);
         assert_eq!(response.headers()[CONTENT_TYPE], "text/csv");
         assert!(!answered(Event::new(()), false).headers().contains_key(CONTENT_TYPE));

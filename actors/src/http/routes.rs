@@ -78,7 +78,7 @@ pub(crate) struct Routes {
 
 impl Routes {
     /// # Errors
-    /// `Internal` where a path cannot be read, or says the same as another with different variables.
+    /// `Malformed` where paths cannot be read, or say the same as others with different variables; it names them all.
     pub(crate) fn new(routes: &[Route]) -> Result<Self> {
         let outboxes = outboxes(routes);
         let mut places: Vec<(Option<&str>, Vec<Target>)> = Vec::new();
@@ -103,18 +103,24 @@ impl Routes {
             otherwise: None,
             allow: allow(places.iter().flat_map(|(_, targets)| targets)),
         };
+        let mut problems = Vec::new();
         for (number, (path, targets)) in places.into_iter().enumerate() {
             match path {
                 None => table.otherwise = Some(number),
+                Some(path) if !path.starts_with('/') => {
+                    problems.push(format!("the path `{path}` of a route does not begin with `/`"));
+                }
                 Some(path) => {
                     table.has_paths = true;
                     if let Err(error) = table.paths.insert(path, number) {
-                        let message = format!("the route `{path}` cannot be used beside the others");
-                        return Err(Error::internal(message).caused_by(error));
+                        problems.push(format!("the path `{path}` of a route cannot be used: {error}"));
                     }
                 }
             }
             table.places.push(Place { allow: allow(&targets), targets });
+        }
+        if !problems.is_empty() {
+            return Err(Error::malformed(problems.join("; ")));
         }
         Ok(table)
     }
@@ -273,8 +279,11 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_say_the_same_are_refused_by_name() {
-        let error = Routes::new(&[Route::get("/a/{x}"), Route::get("/a/{y}")]).unwrap_err();
-        assert_eq!(error.message(), "the route `/a/{y}` cannot be used beside the others");
+    fn paths_that_cannot_be_used_are_all_named() {
+        let routes = [Route::get("/a/{x}"), Route::get("/a/{y}"), Route::get("b"), Route::get("/c/{")];
+        let error = Routes::new(&routes).unwrap_err();
+        for named in ["`/a/{y}`", "the path `b` of a route does not begin with `/`", "`/c/{`"] {
+            assert!(error.message().contains(named), "{error}");
+        }
     }
 }

@@ -24,13 +24,15 @@ pub(crate) struct Stream<T> {
     first: [u8; PREFACE.len()],
     first_length: u8,
     first_taken: u8,
+    /// Whether what comes is the heads of requests, one after another.
+    has_heads: bool,
     /// How much of a head's first line has come; nothing when the line has ended.
     line: Option<usize>,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
     pub(crate) fn new(io: T, connection: Arc<Connection>) -> Self {
-        Self { io, connection, first: [0; PREFACE.len()], first_length: 0, first_taken: 0, line: None }
+        Self { io, connection, first: [0; PREFACE.len()], first_length: 0, first_taken: 0, has_heads: true, line: None }
     }
 
     /// Reads until it is sure whether the client speaks HTTP/2; what was read is handed on later.
@@ -55,8 +57,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
         }
     }
 
+    /// Looks at what comes no more: the requests of HTTP/2 are in frames.
+    pub(crate) fn ignore_heads(&mut self) {
+        self.has_heads = false;
+    }
+
     pub(crate) fn into_inner(self) -> T {
         self.io
+    }
+
+    fn note_written(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Ready(Ok(count)) => self.connection.watch.note_written(Some(*count)),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.connection.watch.note_written(None),
+        }
     }
 
     /// Looks at what has come.
@@ -108,15 +123,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<T> {
             }
         }
         let bytes = &space.filled()[before..];
-        Poll::Ready(if bytes.is_empty() { Ok(()) } else { this.note_read(bytes) })
+        Poll::Ready(if bytes.is_empty() || !this.has_heads { Ok(()) } else { this.note_read(bytes) })
     }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.io).poll_write(context, bytes))?;
-        self.connection.watch.note_written(count);
-        Poll::Ready(Ok(count))
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.note_written(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -124,9 +139,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.io).poll_write_vectored(context, pieces))?;
-        self.connection.watch.note_written(count);
-        Poll::Ready(Ok(count))
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, pieces);
+        self.note_written(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -134,10 +149,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        let flushed = Pin::new(&mut self.io).poll_flush(context);
+        if flushed.is_pending() {
+            self.connection.watch.note_written(None);
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_heads {
+            // hyper has written all, and the connection decides how it closes.
+            return Pin::new(&mut self.io).poll_flush(context);
+        }
         Pin::new(&mut self.io).poll_shutdown(context)
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Watch {
     written: AtomicU64,
     /// How many requests of an HTTP/2 connection are not answered whole.
     open: AtomicU32,
+    /// Whether the client does not take what is written for it.
+    blocked: AtomicBool,
     /// Whether the client may have sent what nobody read.
     unread: AtomicBool,
     // Locked when a connection begins and by the sweep, never for a request.
@@ -53,6 +55,7 @@ impl Watch {
             wanted: AtomicU64::new(wanted),
             written: AtomicU64::new(0),
             open: AtomicU32::new(0),
+            blocked: AtomicBool::new(false),
             unread: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
@@ -80,12 +83,21 @@ impl Watch {
         self.wanted.load(Ordering::Relaxed) <= now
     }
 
+    /// Returns how many bytes the client has taken.
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn note_written(&self, count: usize) {
-        self.written.store(self.written() + count as u64, Ordering::Relaxed);
+    /// Notes that the client took so many bytes, or that it takes none now.
+    pub(crate) fn note_written(&self, count: Option<usize>) {
+        self.blocked.store(count.is_none(), Ordering::Relaxed);
+        if let Some(count) = count {
+            self.written.store(self.written() + count as u64, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_unread(&self, unread: bool) {

@@ -167,6 +167,11 @@ impl Client {
         heard || !self.read.is_empty()
     }
 
+    /// Waits for the server to say something, and tells whether it closed instead.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        matches!(self.socket.peek(&mut [0]), Ok(0) | Err(_)) && self.read.is_empty()
+    }
+
     #[track_caller]
     fn read_more(&mut self) -> usize {
         let mut space = [0; 4096];
