@@ -27,6 +27,10 @@ impl Batch {
         self.0.pop_front()
     }
 
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut Event> {
+        self.0.get_mut(index)
+    }
+
     /// Moves the first `count` events of `other` behind those of this one. Where that is all of them and this one is
     /// empty, the two change places, and nothing is copied.
     pub(crate) fn take_from(&mut self, other: &mut Self, count: usize) {

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU64;
 use tokio::time::Instant;
 
 use crate::batch::Batch;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::format::Format;
 use crate::inbox::Sent;
@@ -275,18 +275,87 @@ impl Line {
         if is_free { None } else { event.deadline() }
     }
 
+    /// Runs a batch through the light head, until it is empty or so much is on its way out that it must leave first.
+    ///
+    /// What the head passes on as it came, by the one connection of its default outbox to another task, stays where it lies
+    /// in the batch. Where that is all of it, the batch itself goes on, and no event is moved at all.
+    pub(crate) fn run_batch(&mut self, batch: &mut Batch) {
+        let Some((number, inbox)) = self.way_out() else {
+            while !self.is_full()
+                && let Some(event) = batch.pop()
+            {
+                self.run(0, event);
+            }
+            return;
+        };
+        let mut passed = 0;
+        while let Some(event) = batch.get_mut(passed) {
+            let outcome = self.call(0, event);
+            let head = &mut self.members[0];
+            if outcome.is_ok() && head.outbox.take_if_forwarded(0) {
+                head.delivered += 1;
+                event.set_inbox(inbox);
+                passed += 1;
+                continue;
+            }
+            self.pass_on(number, batch, std::mem::take(&mut passed));
+            if let Some(event) = batch.pop() {
+                self.settle(0, event, outcome);
+            }
+            if self.is_full() {
+                return;
+            }
+        }
+        self.pass_on(number, batch, passed);
+    }
+
+    /// Returns the parcel and the inbox of the head's default outbox, where that leads to one other task and nowhere else.
+    fn way_out(&self) -> Option<(usize, u16)> {
+        match self.members[0].exits.first().map(Vec::as_slice) {
+            Some([Exit { hop: Hop::Parcel(number), inbox, .. }]) => Some((*number, *inbox)),
+            _ => None,
+        }
+    }
+
+    fn pass_on(&mut self, number: usize, batch: &mut Batch, count: usize) {
+        if count == 0 {
+            return;
+        }
+        self.members[0].exits[0][0].sent += count as u64;
+        let parcel = &mut self.parcels[number];
+        if parcel.batch.is_empty() {
+            self.outgoing.push_back(number);
+        }
+        parcel.batch.take_from(batch, count);
+        self.waiting += count;
+    }
+
     /// Runs an event through the light actor `at`, and on through those behind it within this task.
-    pub(crate) fn run(&mut self, mut at: usize, mut event: Event) {
+    pub(crate) fn run(&mut self, at: usize, event: Event) {
+        let outcome = self.call(at, &event);
+        self.settle(at, event, outcome);
+    }
+
+    /// Calls the handler of the light actor `at`, if the event is one that it may handle.
+    #[inline]
+    fn call(&mut self, at: usize, event: &Event) -> Result<()> {
+        if let Some(error) = self.refusal(at, event) {
+            return Err(error);
+        }
+        let member = &mut self.members[at];
+        member.outbox.begin(event);
+        let handler = member.handler.as_ref().expect("every member but the head of an actor's line is light");
+        let outcome = handler.handle(event, &mut member.outbox);
+        member.outbox.check(outcome)
+    }
+
+    /// Settles an event that the light actor `at` has handled, and runs what it pushed on through those behind it.
+    #[inline]
+    fn settle(&mut self, mut at: usize, mut event: Event, mut outcome: Result<()>) {
         // A chain is a loop: where one event comes out of one outbox that leads to one member, it stays where it is.
         loop {
-            if let Some(error) = self.refusal(at, &event) {
-                return self.fail(at, event, error);
-            }
             let member = &mut self.members[at];
-            member.outbox.begin(&event);
-            let handler = member.handler.as_ref().expect("every member but the head of an actor's line is light");
-            let outcome = handler.handle(&event, &mut member.outbox);
-            if let Err(error) = member.outbox.check(outcome) {
+            if let Err(error) = outcome {
                 member.outbox.clear();
                 return self.fail(at, event, error);
             }
@@ -308,22 +377,23 @@ impl Line {
                 member.straight_sent += 1;
                 event.set_inbox(member.straight_inbox);
                 at += 1;
-                continue;
-            }
-            match member.exits[usize::from(outbox)].as_mut_slice() {
-                [Exit { hop: Hop::Member(next), inbox, sent, .. }] => {
-                    *sent += 1;
-                    event.set_inbox(*inbox);
-                    at = *next;
+            } else {
+                match member.exits[usize::from(outbox)].as_mut_slice() {
+                    [Exit { hop: Hop::Member(next), inbox, sent, .. }] => {
+                        *sent += 1;
+                        event.set_inbox(*inbox);
+                        at = *next;
+                    }
+                    [Exit { hop: Hop::Parcel(number), inbox, sent, .. }] => {
+                        *sent += 1;
+                        event.set_inbox(*inbox);
+                        let number = *number;
+                        return self.put(number, event);
+                    }
+                    _ => return self.fan_out(at, Some(usize::from(outbox)), event),
                 }
-                [Exit { hop: Hop::Parcel(number), inbox, sent, .. }] => {
-                    *sent += 1;
-                    event.set_inbox(*inbox);
-                    let number = *number;
-                    return self.put(number, event);
-                }
-                _ => return self.fan_out(at, Some(usize::from(outbox)), event),
             }
+            outcome = self.call(at, &event);
         }
     }
 

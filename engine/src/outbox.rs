@@ -99,6 +99,16 @@ impl Outbox {
         if self.pushed.is_empty() { self.forwarded.take() } else { None }
     }
 
+    /// Says whether the event that was handled leaves from `outbox` and nothing else was pushed, and forgets it if so.
+    #[inline]
+    pub(crate) fn take_if_forwarded(&mut self, outbox: u16) -> bool {
+        let is_so = self.pushed.is_empty() && self.forwarded == Some(outbox);
+        if is_so {
+            self.forwarded = None;
+        }
+        is_so
+    }
+
     /// Returns the only event that was pushed, where it is only one and a derived one.
     #[inline]
     pub(crate) fn take_only(&mut self) -> Option<(u16, Event)> {

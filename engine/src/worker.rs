@@ -54,8 +54,8 @@ pub(crate) async fn work_light(station: Arc<Station>, mut line: Option<Box<Line>
         if !pace.begin(taken, line, batch.len()) {
             return;
         }
-        while let Some(event) = batch.pop() {
-            line.run(0, event);
+        while !batch.is_empty() {
+            line.run_batch(&mut batch);
             if line.is_full() {
                 line.flush().await;
             }
