@@ -281,7 +281,11 @@ impl Inner {
         }
         let used = chunk.used;
         drop(chunk);
-        for line in &mut lines {
+        let last = lines.pop();
+        lines.iter_mut().for_each(|line| line.push_outgoing());
+        // The others go back before the wait: one of them may be what makes room, and its worker sends what is left.
+        drop(lines);
+        if let Some(mut line) = last {
             line.flush().await;
         }
         Ok(used)

@@ -363,3 +363,28 @@ async fn a_source_that_never_finds_room_lets_others_run() {
         running.stop(SOON).await.unwrap();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_source_of_two_actors_of_which_one_sends_to_the_other_is_paced_and_does_not_stand_still() {
+    both(async |settings| {
+        let mut director = director(settings);
+        let (tap, entry) = tap();
+        let tap = director.register("tap", tap);
+        let first = director.register_with("first", map(Event::clone), room(4));
+        let second = director.register_with("second", map(Event::clone), room(4));
+        let (end, ended) = collect();
+        let end = director.register_with("end", end, room(4));
+        director.connect(tap, [first, second]);
+        director.connect(first, second);
+        director.connect(second, end);
+        let running = director.build().unwrap().start().await.unwrap();
+        tokio::task::yield_now().await;
+        tokio::time::timeout(SOON, entry.send_all(numbered(300))).await.expect("there is room at last").unwrap();
+        for event in numbered(100) {
+            tokio::time::timeout(SOON, entry.send(event)).await.expect("there is room at last").unwrap();
+        }
+        let ledger = running.stop(SOON).await.unwrap();
+        assert_eq!((ended.len(), ledger.delivered), (800, 400 * 5));
+    })
+    .await;
+}
