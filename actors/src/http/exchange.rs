@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::CONNECTION;
@@ -117,14 +117,14 @@ impl Exchange {
     }
 
     /// Offers the event of the request to the flow.
-    fn offer(&mut self, body: Bytes, permit: Option<Permit>, waker: &Waker) -> Result<EventId, Refusal> {
+    fn offer(&mut self, body: Bytes, permit: Option<Permit>) -> Result<EventId, Refusal> {
         let (Some(head), Some(address)) = (self.head.clone(), self.address) else {
             return Err(Error::internal("a request was offered that was not admitted").into());
         };
         let payload = payload(&head.parts.headers, body)?;
         let deadline = self.deadline;
         let lease = self.lease()?.clone();
-        let id = lease.open(waker, deadline);
+        let id = lease.open(deadline);
         let receipt = Receipt::new(move |outcome| lease.end(id, Outcome::Ended(outcome)));
         let reception = &self.connection.reception;
         let event = Event::with_id(id, payload)
@@ -151,7 +151,7 @@ impl Exchange {
         let measured = match upload.poll(context, reception) {
             Poll::Ready(Ok(body)) => {
                 let permit = upload.permit.take();
-                return Poll::Ready(self.offer(body, permit, context.waker()));
+                return Poll::Ready(self.offer(body, permit));
             }
             Poll::Ready(Err(refusal)) => Err(refusal),
             Poll::Pending if reception.clock.now() >= self.deadline => {
@@ -249,33 +249,23 @@ impl Future for Exchange {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let response = match &mut this.state {
-            State::Answered(response) => match response.take() {
-                Some(response) => *response,
-                None => return Poll::Pending,
-            },
-            State::Arrived => match this.offer(Bytes::new(), None, context.waker()) {
-                // Its outcome will wake this task, which its slot knows since before the offer.
-                Ok(id) => {
-                    this.state = State::Waiting(id);
-                    return Poll::Pending;
+        let response = loop {
+            let offered = match &mut this.state {
+                State::Answered(response) => match response.take() {
+                    Some(response) => break *response,
+                    None => return Poll::Pending,
+                },
+                State::Arrived => this.offer(Bytes::new(), None),
+                State::Uploading(_) => ready!(this.poll_upload(context)),
+                State::Waiting(id) => {
+                    let id = *id;
+                    break ready!(this.poll_answer(id, context));
                 }
-                Err(refusal) => this.refused(refusal, None),
-            },
-            State::Uploading(_) => match this.poll_upload(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(id)) => {
-                    this.state = State::Waiting(id);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Err(refusal)) => this.refused(refusal, None),
-            },
-            State::Waiting(id) => {
-                let id = *id;
-                match this.poll_answer(id, context) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(response) => response,
-                }
+            };
+            match offered {
+                // A flow of light actors has run within the offer: then the answer is there already.
+                Ok(id) => this.state = State::Waiting(id),
+                Err(refusal) => break this.refused(refusal, None),
             }
         };
         Poll::Ready(Ok(this.finish(response)))

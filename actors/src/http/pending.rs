@@ -56,6 +56,9 @@ struct Slot {
 #[derive(Debug, Default)]
 struct State {
     generation: u64,
+    /// Whether the request has looked for its outcome in vain: only then must the outcome wake it. One that comes before,
+    /// as from a flow that ran within the offer, is found without.
+    has_looked: bool,
     outcome: Option<Outcome>,
     waker: Option<Waker>,
 }
@@ -128,7 +131,7 @@ impl Pending {
             }
             slot.waiting.store(NOBODY, Ordering::Relaxed);
             state.outcome = Some(outcome);
-            Some(state.waker.clone())
+            Some(if state.has_looked { state.waker.clone() } else { None })
         });
         match waker {
             Some(waker) => waker.into_iter().for_each(Waker::wake),
@@ -185,15 +188,15 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Begins to wait for the outcome of a new request, and returns the id that its event must have. The waker is called
-    /// when the outcome is there, and at `wanted`.
-    pub(crate) fn open(&self, waker: &Waker, wanted: Ticks) -> EventId {
+    /// Begins to wait for the outcome of a new request, and returns the id that its event must have. Whoever has looked for
+    /// the outcome by [`Lease::poll`] is woken when it is there, and at `wanted`.
+    pub(crate) fn open(&self, wanted: Ticks) -> EventId {
         let slot = self.slot();
         slot.wanted.store(wanted, Ordering::Relaxed);
         let mut state = slot.lock();
         state.generation = (state.generation + 1) & GENERATIONS;
+        state.has_looked = false;
         slot.waiting.store(state.generation, Ordering::Release);
-        state.watch(waker);
         let lower = (state.generation << INDEX_BITS) | self.index as u64;
         EventId::from_u128((u128::from(self.pending.server) << 64) | u128::from(lower))
     }
@@ -215,6 +218,7 @@ impl Lease {
                 Poll::Ready(outcome)
             }
             None => {
+                state.has_looked = true;
                 state.watch(context.waker());
                 Poll::Pending
             }
@@ -284,12 +288,31 @@ mod tests {
         }
     }
 
+    /// Opens a request that has looked for its outcome.
+    fn opened(lease: &Lease, count: &Arc<Count>, wanted: Ticks) -> EventId {
+        let id = lease.open(wanted);
+        assert!(lease.poll(&Context::from_waker(&count.clone().into())).is_pending());
+        id
+    }
+
+    #[test]
+    fn a_reply_that_is_there_at_the_first_look_wakes_nobody() {
+        let pending = Arc::new(Pending::new());
+        let lease = pending.lend().unwrap();
+        let count = Arc::new(Count::default());
+        lease.wake_at(&count.clone().into(), NEVER);
+        let id = lease.open(NEVER);
+        pending.end(id, reply("at once"));
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        assert_eq!(text_of(&lease).as_deref(), Some("at once"));
+    }
+
     #[test]
     fn a_reply_finds_its_request_and_wakes_it() {
         let pending = Arc::new(Pending::new());
         let leases: Vec<_> = (0..1000).map(|_| pending.lend().unwrap()).collect();
         let count = Arc::new(Count::default());
-        let ids: Vec<_> = leases.iter().map(|lease| lease.open(&count.clone().into(), NEVER)).collect();
+        let ids: Vec<_> = leases.iter().map(|lease| opened(lease, &count, NEVER)).collect();
         pending.end(ids[777], reply("for 777"));
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
         assert_eq!(text_of(&leases[776]), None);
@@ -301,12 +324,12 @@ mod tests {
     fn late_and_second_replies_are_counted_and_dropped() {
         let pending = Arc::new(Pending::new());
         let lease = pending.lend().unwrap();
-        let first = lease.open(Waker::noop(), NEVER);
+        let first = lease.open(NEVER);
         pending.end(first, reply("first"));
         pending.end(first, reply("second"));
         assert_eq!(text_of(&lease).as_deref(), Some("first"));
         pending.end(first, reply("third"));
-        let next = lease.open(Waker::noop(), NEVER);
+        let next = lease.open(NEVER);
         assert_ne!(next, first);
         pending.end(first, reply("fourth"));
         assert_eq!(text_of(&lease), None);
@@ -320,11 +343,11 @@ mod tests {
     fn an_end_without_a_reply_counts_only_where_none_came() {
         let pending = Arc::new(Pending::new());
         let lease = pending.lend().unwrap();
-        let id = lease.open(Waker::noop(), NEVER);
+        let id = lease.open(NEVER);
         pending.end(id, reply("a"));
         pending.end(id, Outcome::Ended(Ok(())));
         assert_eq!(text_of(&lease).as_deref(), Some("a"));
-        let id = lease.open(Waker::noop(), NEVER);
+        let id = lease.open(NEVER);
         pending.end(id, Outcome::Ended(Ok(())));
         assert_eq!(text_of(&lease).as_deref(), Some("Ok(())"));
         assert_eq!(pending.late(), 0);
@@ -334,11 +357,11 @@ mod tests {
     fn a_slot_is_lent_again_when_it_is_given_back() {
         let pending = Arc::new(Pending::new());
         let lease = pending.lend().unwrap();
-        let (index, id) = (lease.index, lease.open(Waker::noop(), NEVER));
+        let (index, id) = (lease.index, lease.open(NEVER));
         drop(lease);
         let again = pending.lend().unwrap();
         assert_eq!(again.index, index);
-        assert_ne!(again.open(Waker::noop(), NEVER), id);
+        assert_ne!(again.open(NEVER), id);
     }
 
     #[test]
@@ -346,8 +369,8 @@ mod tests {
         let pending = Arc::new(Pending::new());
         let (early, late) = (pending.lend().unwrap(), pending.lend().unwrap());
         let count = Arc::new(Count::default());
-        early.open(&count.clone().into(), 100);
-        late.open(&count.clone().into(), 200);
+        opened(&early, &count, 100);
+        opened(&late, &count, 200);
         pending.sweep(99);
         assert_eq!(count.0.load(Ordering::Relaxed), 0);
         pending.sweep(150);
