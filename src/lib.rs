@@ -27,3 +27,8 @@ mod shutdown;
 pub use playhouse_actors as actors;
 pub use playhouse_engine::*;
 pub use shutdown::shutdown_signal;
+
+/// Compiles the README's example with the docs' tests.
+#[cfg(all(doctest, feature = "auth", feature = "http", feature = "xslt"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
