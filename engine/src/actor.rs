@@ -58,7 +58,7 @@ pub trait Actor: Send + Sync + 'static {
 /// An actor whose handler never waits and takes about a microsecond: a router, a setter of attributes, a closure.
 ///
 /// It is [`Actor`]'s synchronous twin, and costs no future and often no queue: the engine runs it within the task of its
-/// producer where that keeps every promise (see the crate's page on fusion). A handler that computes for longer is an
+/// producer where that keeps every promise (see [`Settings::fusion`](crate::Settings)). A handler that computes for longer is an
 /// [`Actor`] that happens not to wait.
 pub trait Light: Send + Sync + 'static {
     /// Returns the actor's inboxes and outboxes: by default one of each, for any format.

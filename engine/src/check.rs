@@ -50,6 +50,17 @@ impl Check<'_> {
                 self.report(ProblemKind::Name, format!("{count} actors have the name `{name}`; a name is for one"));
             }
         }
+        for actor in self.actors {
+            for (what, ports) in [("inboxes", &actor.ports.inboxes), ("outboxes", &actor.ports.outboxes)] {
+                let mut counts: Vec<_> = counted(ports.iter().map(|port| port.name())).into_iter().collect();
+                counts.sort_unstable();
+                for (name, count) in counts.into_iter().filter(|(_, count)| *count > 1) {
+                    let message =
+                        format!("`{}` has {count} {what} with the name `{name}`; a name is for one", actor.name);
+                    self.report(ProblemKind::Name, message);
+                }
+            }
+        }
     }
 
     fn policies(&mut self) {

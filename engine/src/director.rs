@@ -116,7 +116,8 @@ impl Director {
         self.add(from.into(), to, Kind::Error);
     }
 
-    /// Connects the error routes of all actors that have none to one actor, in place of the log.
+    /// Connects the error routes of all actors that have none to one actor, in place of the log; those that this actor
+    /// itself sends to are left to the log, for their errors would come back to them.
     pub fn connect_default_error(&mut self, to: impl Into<PortRef>) {
         self.default_error = Some(to.into());
     }

@@ -12,7 +12,7 @@ use crate::director::{Registered, Settings};
 use crate::fusion::Fusion;
 use crate::graph::{ActorNode, Edge, Graph};
 use crate::policy::Policy;
-use crate::ports::{Port, Ports};
+use crate::ports::{Port, Ports, Role};
 use crate::problem::{BuildErrors, Problem, ProblemKind};
 
 /// A graph that can be run.
@@ -214,7 +214,8 @@ impl Resolver<'_> {
         found
     }
 
-    /// Connects the error route of every actor that has none to `taker`.
+    /// Connects the error route of every actor that has none to `taker`; not of those that `taker` itself sends to, whose
+    /// errors would come back to them.
     fn add_default_errors(&mut self, taker: &PortRef, edges: &mut Vec<PlannedEdge>) {
         let Some(to) = self.actor(taker) else { return };
         let Some(inbox) = self.inbox(to, taker) else {
@@ -225,6 +226,17 @@ impl Resolver<'_> {
         for edge in edges.iter().filter(|edge| edge.kind == Kind::Error) {
             if let Some(from) = edge.from {
                 has_route[from] = true;
+            }
+        }
+        let mut behind = vec![to];
+        while let Some(at) = behind.pop() {
+            // An endpoint's handler pushes nothing: what its own tasks send is no answer to an error.
+            let is_endpoint = self.ports[at].role == Role::Endpoint;
+            let pushes = |edge: &&PlannedEdge| edge.from == Some(at) && !(is_endpoint && edge.kind == Kind::Data);
+            for edge in edges.iter().filter(pushes) {
+                if !std::mem::replace(&mut has_route[edge.to], true) {
+                    behind.push(edge.to);
+                }
             }
         }
         let without = has_route.iter().enumerate().filter(|(_, has)| !**has);

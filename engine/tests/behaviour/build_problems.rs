@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use playhouse_engine::{
-    Actor, ActorRef, Director, Event, Format, Light, Outbox, Overflow, Policy, Ports, ProblemKind, Result, Retry,
-    Settings, map, sink, source,
+    Actor, ActorRef, ConnectionKind, Director, Event, Format, Light, Outbox, Overflow, Policy, Ports, ProblemKind,
+    Result, Retry, Settings, map, sink, source,
 };
 
 use crate::common::room;
@@ -308,6 +308,33 @@ fn a_flow_can_demand_an_error_route_of_every_actor() {
     let (mut director, _, errors) = demanding();
     director.connect_default_error(errors);
     assert!(director.build().is_ok());
+}
+
+#[test]
+fn a_port_has_a_name_of_its_own() {
+    let mut director = Director::new("test");
+    let source = nothing(&mut director, "source");
+    let ports = Ports::sink(Format::ANY).with_inbox("inbox", Format::ANY).with_inbox("other", Format::ANY);
+    let end = director.register("end", Just(ports));
+    director.connect(source, end);
+    has(director, &[(ProblemKind::Name, "`end` has 2 inboxes with the name `inbox`; a name is for one")]);
+}
+
+#[test]
+fn what_takes_errors_by_default_may_send_on_to_others() {
+    let mut director = Director::new("test");
+    let source = nothing(&mut director, "source");
+    let work = pipe(&mut director, "work");
+    let render = pipe(&mut director, "render");
+    let answer = end(&mut director, "answer");
+    director.connect(source, work);
+    director.connect(work, answer);
+    director.connect(render, answer);
+    director.connect_default_error(render);
+    let flow = director.build().unwrap();
+    let routes = flow.graph().connections.iter().filter(|edge| edge.kind == ConnectionKind::Error);
+    let senders: Vec<_> = routes.filter_map(|edge| Some(flow.graph().actors[edge.from?].name.as_str())).collect();
+    assert_eq!(senders, ["source", "work"]);
 }
 
 #[test]
