@@ -3,6 +3,9 @@
 //! Delivery is here: fan-out, error routes, overflow, and the accounts of each event. Knows nothing of what a handler
 //! does, nor when it is called.
 
+mod assembly;
+mod outgoing;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -13,16 +16,13 @@ use tokio::time::Instant;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::format::Format;
-use crate::inbox::Sent;
 use crate::log::Log;
 use crate::moment::Moment;
 use crate::node::Handle;
 use crate::outbox::{Outbox, Pushed};
-use crate::policy::Overflow;
 use crate::ports::Role;
 use crate::progress::Progress;
-use crate::station::{Station, add};
+use crate::station::Station;
 
 /// How many events may wait on their way out before the task must send them, even in the middle of a batch.
 const OUTGOING: usize = 1024;
@@ -113,81 +113,6 @@ impl Line {
             now: Moment::now(),
             progress,
             log,
-        }
-    }
-
-    /// Adds a member, and returns its number. Its exits follow.
-    pub(crate) fn add_member(&mut self, station: Arc<Station>, handler: Option<Arc<dyn Handle>>) -> usize {
-        let ports = &station.ports;
-        self.members.push(Member {
-            handler,
-            outbox: Outbox::new(ports.clone()),
-            takes_any: ports.inboxes.iter().all(|port| port.format == Format::ANY),
-            is_straight: false,
-            straight_inbox: 0,
-            straight_sent: 0,
-            delivered: 0,
-            failed: 0,
-            exits: vec![Vec::new(); ports.outboxes.len()],
-            errors: Vec::new(),
-            station,
-        });
-        self.members.len() - 1
-    }
-
-    /// Looks for straight ways, once all exits are known.
-    pub(crate) fn straighten(&mut self) {
-        self.ways = HashMap::new();
-        for (number, member) in self.members.iter_mut().enumerate() {
-            if let Some([Exit { hop: Hop::Member(next), inbox, .. }]) = member.exits.first().map(Vec::as_slice) {
-                member.is_straight = *next == number + 1;
-                member.straight_inbox = *inbox;
-            }
-        }
-    }
-
-    /// Adds an exit that leads to a member of this line. `outbox` is none for the error route.
-    pub(crate) fn exit_within(
-        &mut self,
-        from: usize,
-        outbox: Option<usize>,
-        to: usize,
-        inbox: u16,
-        total: Arc<AtomicU64>,
-    ) {
-        self.add_exit(from, outbox, Exit { hop: Hop::Member(to), inbox, sent: 0, total });
-    }
-
-    /// Adds an exit that leads to another task. `outbox` is none for the error route.
-    pub(crate) fn exit_to(
-        &mut self,
-        from: usize,
-        outbox: Option<usize>,
-        to: Arc<Station>,
-        inbox: u16,
-        total: Arc<AtomicU64>,
-    ) {
-        let number = self.parcel_to(to, from, outbox.is_none());
-        self.add_exit(from, outbox, Exit { hop: Hop::Parcel(number), inbox, sent: 0, total });
-    }
-
-    /// Returns the parcel to `to`. There is one for all that may share it: so events come in the order in which they were
-    /// sent, whatever outbox they left from. Who sent them matters only where they can be refused.
-    fn parcel_to(&mut self, to: Arc<Station>, from: usize, is_error: bool) -> usize {
-        let sender = (to.policy.overflow != Overflow::Wait).then_some((from, is_error));
-        let next = self.parcels.len();
-        let number = *self.ways.entry((Arc::as_ptr(&to).addr(), sender)).or_insert(next);
-        if number == next {
-            self.parcels.push(Parcel { to, batch: Batch::default(), from, is_error });
-        }
-        number
-    }
-
-    fn add_exit(&mut self, from: usize, outbox: Option<usize>, exit: Exit) {
-        let member = &mut self.members[from];
-        match outbox {
-            Some(outbox) => member.exits[outbox].push(exit),
-            None => member.errors.push(exit),
         }
     }
 
@@ -479,124 +404,6 @@ impl Line {
         match outbox {
             Some(outbox) => &mut member.exits[outbox],
             None => &mut member.errors,
-        }
-    }
-
-    /// Writes the accounts, and sends what is on its way out.
-    ///
-    /// What has begun is counted before anybody can see it, what has ended after: so the flow never looks drained while
-    /// it is not.
-    ///
-    /// It can be given up while it waits: what has not left then is still on its way out.
-    pub(crate) async fn flush(&mut self) {
-        self.push_outgoing();
-        while let Some(&number) = self.outgoing.front() {
-            let parcel = &mut self.parcels[number];
-            let began = Moment::now();
-            let before = parcel.batch.len();
-            self.is_torn = true;
-            let sent = parcel.to.inbox.send(&mut parcel.batch).await;
-            self.is_torn = false;
-            self.now = Moment::now();
-            self.waiting -= before - self.parcels[number].batch.len();
-            add(&self.members[0].station.counters.waiting, self.now.nanoseconds_since(began));
-            if sent == Sent::Closed {
-                self.refused(number, sent);
-            }
-            self.outgoing.pop_front();
-            self.push_outgoing();
-        }
-    }
-
-    /// Writes the accounts, and sends what leaves without a wait. What must wait is still on its way out.
-    pub(crate) fn push_outgoing(&mut self) {
-        self.write_accounts();
-        if std::mem::take(&mut self.is_torn) {
-            self.waiting = self.outgoing.iter().map(|&number| self.parcels[number].batch.len()).sum();
-        }
-        while let Some(&number) = self.outgoing.front() {
-            let parcel = &mut self.parcels[number];
-            let before = parcel.batch.len();
-            let sent = parcel.to.inbox.push(&mut parcel.batch);
-            self.waiting -= before - parcel.batch.len();
-            if sent == Sent::Full && parcel.to.policy.overflow == Overflow::Wait {
-                return;
-            }
-            if sent != Sent::All {
-                self.refused(number, sent);
-                // What was refused may have begun errors on their way.
-                self.write_accounts();
-            }
-            self.outgoing.pop_front();
-        }
-    }
-
-    /// Settles what is left in a parcel that found no room.
-    #[cold]
-    fn refused(&mut self, number: usize, sent: Sent) {
-        let parcel = &mut self.parcels[number];
-        let (to, from, is_error) = (parcel.to.clone(), parcel.from, parcel.is_error);
-        let mut left = std::mem::take(&mut parcel.batch);
-        self.waiting -= left.len();
-        let error = match sent {
-            Sent::Closed => Error::cancelled(format!("`{}` has stopped", to.name)),
-            Sent::Full | Sent::All => to.overloaded(),
-        };
-        // An error that finds no room is dropped: it must not fail again.
-        let shed = sent == Sent::Full && to.policy.overflow == Overflow::Shed && !is_error;
-        let account = if shed { &to.counters.shed } else { &to.counters.dropped };
-        add(account, left.len() as u64);
-        while let Some(event) = left.pop() {
-            self.refused += 1;
-            if shed {
-                self.send_error(from, event, error.clone());
-            } else {
-                event.fail_receipt(&error);
-            }
-        }
-    }
-
-    /// Writes what was counted since the last time to the actors' accounts: the beginning of an event before its end.
-    fn write_accounts(&mut self) {
-        let refused = std::mem::take(&mut self.refused);
-        let (mut begun, mut ended) = (0, refused);
-        for (number, member) in self.members.iter_mut().enumerate() {
-            let (delivered, failed) = (std::mem::take(&mut member.delivered), std::mem::take(&mut member.failed));
-            let received = if number == 0 { std::mem::take(&mut self.received) } else { delivered + failed };
-            if received + delivered + failed + refused == 0 {
-                // An actor sends only when it handles, or has something refused.
-                continue;
-            }
-            if member.is_straight {
-                member.exits[0][0].sent += std::mem::take(&mut member.straight_sent);
-            }
-            let counters = &member.station.counters;
-            let mut sent = 0;
-            for exit in member.exits.iter_mut().flatten().chain(&mut member.errors) {
-                sent += exit.sent;
-                add(&exit.total, std::mem::take(&mut exit.sent));
-            }
-            add(&counters.sent, sent);
-            add(&counters.received, received);
-            add(&counters.delivered, delivered);
-            add(&counters.failed, failed);
-            begun += sent;
-            ended += delivered + failed;
-        }
-        self.progress.change(begun.cast_signed() - ended.cast_signed());
-    }
-
-    /// Notes how long the handlers of this line were busy, shared out by how many events each handled. Call it before the
-    /// accounts are written.
-    pub(crate) fn busy(&mut self, nanoseconds: u64) {
-        if let [head] = self.members.as_slice() {
-            return add(&head.station.counters.busy, nanoseconds);
-        }
-        let handled = |member: &Member| member.delivered + member.failed;
-        let all: u64 = self.members.iter().map(handled).sum();
-        for member in &self.members {
-            let share = nanoseconds.saturating_mul(handled(member)).checked_div(all).unwrap_or_default();
-            add(&member.station.counters.busy, share);
         }
     }
 }
