@@ -54,7 +54,7 @@ impl<'a> Race<'a> {
         self
     }
 
-    /// Runs rounds for about as long as `budget`, at least three and at most `most`, and prints the medians.
+    /// Runs rounds for about as long as `budget`, at least three and at most `most`, and prints what came out.
     pub fn run(mut self, budget: Duration, most: usize) {
         let began = Instant::now();
         for round in 1..=most.max(ROUNDS) {
@@ -78,22 +78,27 @@ impl<'a> Race<'a> {
             eprintln!("  {name:<20} {median:>10.1} {lowest:>10.1} {highest:>10.1}   {rounds} rounds");
         }
         for ours in &self.entrants {
-            let Kind::Ours(suffix) = ours.kind else {
-                continue;
-            };
+            let Kind::Ours(suffix) = ours.kind else { continue };
             for peer in &self.entrants {
-                let Kind::Peer(name) = peer.kind else {
-                    continue;
-                };
-                let (our_figure, their_figure) = (ours.spread().1, peer.spread().1);
-                let ratio = our_figure / their_figure;
-                println!("RATIO {}{suffix} {our_figure:.1} {name} {their_figure:.1} {ratio:.3}", self.case);
+                let Kind::Peer(name) = peer.kind else { continue };
+                if let Some((our_figure, their_figure)) = ours.beside(peer) {
+                    let ratio = our_figure / their_figure;
+                    println!("RATIO {}{suffix} {our_figure:.1} {name} {their_figure:.1} {ratio:.3}", self.case);
+                }
             }
         }
     }
 }
 
 impl Entrant<'_> {
+    /// Returns both figures of the round whose ratio is the median. What else the machine does meets both figures of one
+    /// round alike, but not those of different rounds.
+    fn beside(&self, peer: &Self) -> Option<(f64, f64)> {
+        let mut rounds: Vec<_> = self.figures.iter().copied().zip(peer.figures.iter().copied()).collect();
+        rounds.sort_by(|one, other| (one.0 / one.1).total_cmp(&(other.0 / other.1)));
+        rounds.get(rounds.len().saturating_sub(1) / 2).copied()
+    }
+
     /// Returns the lowest, the median and the highest figure.
     fn spread(&self) -> (f64, f64, f64) {
         let mut sorted = self.figures.clone();
