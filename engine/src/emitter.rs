@@ -65,17 +65,7 @@ impl Emitter {
     /// # Errors
     /// `Cancelled` when the flow is stopping: the event has not entered it. `Internal` where there is no such outbox.
     pub fn send_from(&self, index: usize, event: Event) -> impl Future<Output = Result<()>> + Send + '_ {
-        // In hand from the start, so that a future that is given up before it was polled leaves a receipt that fails.
-        let event = InHand::new(event);
-        async move {
-            let routes = self.0.routes(index, event.event())?;
-            // A task that never waits must let others run. Nothing is counted before: the wait may be given up.
-            consume_budget().await;
-            let event = event.take();
-            self.0.enter(routes.len(), &event)?;
-            self.0.send(routes, event).await;
-            Ok(())
-        }
+        self.0.send_from(index, event, |copies, event| self.0.enter(copies, event))
     }
 
     /// Sends many events from the default outbox, as many at a time as there is room for: the fastest way in.
@@ -220,8 +210,28 @@ impl Inner {
         Ok(())
     }
 
+    /// Sends an event from an outbox, once `begin` has counted its copies in flight.
+    pub(crate) fn send_from<'a>(
+        &'a self,
+        index: usize,
+        event: Event,
+        begin: impl FnOnce(usize, &Event) -> Result<()> + Send + 'a,
+    ) -> impl Future<Output = Result<()>> + Send + 'a {
+        // In hand from the start, so that a future that is given up before it was polled leaves a receipt that fails.
+        let event = InHand::new(event);
+        async move {
+            let routes = self.routes(index, event.event())?;
+            // A task that never waits must let others run. Nothing is counted before: the wait may be given up.
+            consume_budget().await;
+            let event = event.take();
+            begin(routes.len(), &event)?;
+            self.send(routes, event).await;
+            Ok(())
+        }
+    }
+
     /// Sends an event that is counted in flight. It waits only after the copies have been taken on.
-    pub(crate) async fn send(&self, routes: &[Route], event: Event) {
+    async fn send(&self, routes: &[Route], event: Event) {
         let Some((last, others)) = routes.split_last() else {
             return;
         };
@@ -318,10 +328,7 @@ impl Inner {
     }
 
     fn drop_rest(&self, route: &Route, batch: &mut Batch, sent: Sent, entered: &mut Entered<'_>) {
-        let error = match sent {
-            Sent::Closed => Error::cancelled(format!("`{}` has stopped", route.to.name)),
-            Sent::Full | Sent::All => route.to.overloaded(),
-        };
+        let error = route.to.refusal(sent);
         while let Some(event) = batch.pop() {
             event.fail_receipt(&error);
             add(&route.to.counters.dropped, 1);

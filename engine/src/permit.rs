@@ -3,15 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::task::coop::consume_budget;
-
-use crate::batch::InHand;
 use crate::emitter::Inner;
 use crate::error::Result;
 use crate::event::Event;
 use crate::progress::signed;
 
-/// The right to send events into a flow that is stopping, for something that was begun before. See [`Emitter::permit`](crate::Emitter::permit).
+/// The right to send events into a flow that is stopping, for something that was begun before. See
+/// [`Emitter::permit`](crate::Emitter::permit).
 pub struct Permit(Arc<Inner>);
 
 impl Permit {
@@ -35,15 +33,10 @@ impl Permit {
     /// # Errors
     /// `Internal` where there is no such outbox.
     pub fn send_from(&self, index: usize, event: Event) -> impl Future<Output = Result<()>> + Send + '_ {
-        let event = InHand::new(event);
-        async move {
-            let routes = self.0.routes(index, event.event())?;
-            consume_budget().await;
-            let event = event.take();
-            self.0.progress.change(signed(routes.len()));
-            self.0.send(routes, event).await;
+        self.0.send_from(index, event, |copies, _| {
+            self.0.progress.change(signed(copies));
             Ok(())
-        }
+        })
     }
 }
 

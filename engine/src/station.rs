@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, Sent};
 use crate::policy::Policy;
 use crate::ports::Ports;
 
@@ -68,6 +68,14 @@ impl Station {
         let wait = Duration::from_nanos(each.saturating_mul(self.inbox.depth() as u64) / workers);
         let wait = wait.clamp(Duration::from_secs(1), Duration::from_secs(60));
         Error::overloaded(format!("the inbox of `{}` is full", self.name)).retry_after(wait)
+    }
+
+    /// Returns the error for what the inbox did not take.
+    pub(crate) fn refusal(&self, sent: Sent) -> Error {
+        match sent {
+            Sent::Closed => Error::cancelled(format!("`{}` has stopped", self.name)),
+            Sent::Full | Sent::All => self.overloaded(),
+        }
     }
 
     /// Counts events that were taken from the inbox and have not ended yet.

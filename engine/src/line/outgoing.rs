@@ -1,6 +1,5 @@
 //! How what a line brought forth leaves its task, and how it is accounted for.
 
-use crate::error::Error;
 use crate::inbox::Sent;
 use crate::line::{Line, Member};
 use crate::moment::Moment;
@@ -64,10 +63,7 @@ impl Line {
         let (to, from, is_error) = (parcel.to.clone(), parcel.from, parcel.is_error);
         let mut left = std::mem::take(&mut parcel.batch);
         self.waiting -= left.len();
-        let error = match sent {
-            Sent::Closed => Error::cancelled(format!("`{}` has stopped", to.name)),
-            Sent::Full | Sent::All => to.overloaded(),
-        };
+        let error = to.refusal(sent);
         // An error that finds no room is dropped: it must not fail again.
         let shed = sent == Sent::Full && to.policy.overflow == Overflow::Shed && !is_error;
         let account = if shed { &to.counters.shed } else { &to.counters.dropped };
