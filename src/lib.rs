@@ -26,6 +26,8 @@ mod shutdown;
 
 pub use playhouse_actors as actors;
 pub use playhouse_engine::*;
+#[cfg(feature = "mdp")]
+pub use playhouse_mdp as mdp;
 pub use shutdown::shutdown_signal;
 
 /// Compiles the README's example with the docs' tests.

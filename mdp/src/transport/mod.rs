@@ -1,0 +1,1 @@
+//! The sockets: the only part that knows a ZeroMQ library.
