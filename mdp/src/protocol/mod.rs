@@ -2,10 +2,14 @@
 
 mod address;
 mod frames;
+mod requester;
 mod service;
+mod ticket;
 mod version;
 
 pub use address::Address;
 pub use frames::Frames;
+pub use requester::Requester;
 pub use service::Service;
+pub use ticket::Ticket;
 pub use version::Version;
