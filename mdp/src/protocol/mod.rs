@@ -2,6 +2,7 @@
 
 mod address;
 mod frames;
+pub mod registry;
 mod requester;
 mod service;
 mod ticket;
