@@ -1,0 +1,4 @@
+//! The sockets, by what their users see.
+
+mod exchange;
+mod support;
