@@ -89,6 +89,7 @@ pub struct BrokerServer {
 #[derive(Debug)]
 enum Command {
     Statistics(oneshot::Sender<BrokerStatistics>),
+    Drain,
     Stop { deadline: Instant, done: oneshot::Sender<Result<BrokerStatistics>> },
 }
 
@@ -146,6 +147,12 @@ impl BrokerServer {
         statistics.await.map_err(|_| ended())
     }
 
+    /// Returns the way to begin a stop before [`BrokerServer::stop`] waits for it.
+    #[must_use]
+    pub fn drain(&self) -> Drain {
+        Drain(self.commands.clone())
+    }
+
     /// Waits until the broker has ended by itself, which is a fault.
     pub async fn ended(&self) -> Error {
         self.commands.closed().await;
@@ -170,6 +177,18 @@ impl BrokerServer {
             }
         }
         outcome
+    }
+}
+
+/// The way to tell a broker that a stop is to come.
+#[derive(Clone, Debug)]
+pub struct Drain(mpsc::Sender<Command>);
+
+impl Drain {
+    /// Has the broker take no new requests from now on.
+    pub async fn begin(&self) {
+        // One that has ended takes none either.
+        let _ = self.0.send(Command::Drain).await;
     }
 }
 
@@ -266,6 +285,7 @@ impl Run {
                     // Nobody waits any more: then nobody wants to know.
                     let _ = sender.send(self.broker.statistics(now.into_std()));
                 }
+                Woken::Command(Some(Command::Drain)) => self.broker.stop(now.into_std(), &mut self.outputs),
                 Woken::Command(Some(Command::Stop { deadline, done })) => {
                     self.broker.stop(now.into_std(), &mut self.outputs);
                     stopping = Some((deadline, done));

@@ -18,6 +18,9 @@ use super::failure::read_failure;
 use super::message::{ToClient, decode_at_client, encode_request};
 use super::{Frames, Service, Version};
 
+/// How long to wait before a socket that took no more is tried again, unless it shows a sign of life before.
+const FULL: Duration = Duration::from_millis(10);
+
 /// How a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -255,7 +258,7 @@ impl Client {
     }
 
     /// The link's socket took no more: the request waits for room.
-    pub fn unsent(&mut self, id: LinkId, request: EventId) {
+    pub fn unsent(&mut self, id: LinkId, request: EventId, now: Instant) {
         if let Some(link) = self.links.get_mut(&id) {
             link.is_full = true;
             link.under_way = link.under_way.saturating_sub(1);
@@ -265,6 +268,7 @@ impl Client {
             waiting.link = None;
             waiting.attempts = waiting.attempts.saturating_sub(1);
             self.waiting.push_front(request);
+            self.times.insert((now + FULL, request));
         }
     }
 
@@ -291,8 +295,11 @@ impl Client {
             None => body.first().and_then(|head| Envelope::id_of(head)),
         };
         // A worker that is not ours answers without a head: that can be told only where one request is under way.
-        let lone = || (under_way == 1).then(|| self.requests.iter().find(|(_, request)| request.link == Some(id))?.0.into());
-        let Some(request) = only.or(named).or_else(|| lone().copied()) else {
+        let lone = || {
+            let mut over_it = self.requests.iter().filter(|(_, request)| request.link == Some(id));
+            if under_way == 1 { over_it.next().map(|(&id, _)| id) } else { None }
+        };
+        let Some(request) = only.or(named).or_else(lone) else {
             self.counters.unmatched += 1;
             return;
         };
@@ -352,6 +359,12 @@ impl Client {
         self.times.first().map(|(time, _)| *time)
     }
 
+    /// Says whether a request with this id has not ended.
+    #[must_use]
+    pub fn is_under_way(&self, id: EventId) -> bool {
+        self.requests.contains_key(&id)
+    }
+
     /// Returns how many requests have not ended.
     #[must_use]
     pub fn under_way(&self) -> usize {
@@ -367,10 +380,6 @@ impl Client {
     /// Sends what waits, as far as there are links for it.
     fn place(&mut self, now: Instant, outputs: &mut Vec<ClientOutput>) {
         while let Some(&id) = self.waiting.front() {
-            if !self.requests.contains_key(&id) {
-                self.waiting.pop_front();
-                continue;
-            }
             let Some(link) = self.choose() else { break };
             self.waiting.pop_front();
             self.send(id, link, now, outputs);
@@ -535,6 +544,9 @@ impl Client {
         self.times.remove(&(request.deadline, id));
         if let Some(end) = request.attempt_ends {
             self.times.remove(&(end, id));
+        }
+        if request.link.is_none() {
+            self.waiting.retain(|waiting| *waiting != id);
         }
         Some(request)
     }

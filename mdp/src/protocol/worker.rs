@@ -179,6 +179,14 @@ impl Worker {
         true
     }
 
+    /// Leaves the broker without an answer to the request under way: it goes to another worker.
+    pub fn give_back(&mut self, number: u64, outputs: &mut Vec<WorkerOutput>) {
+        if self.client_of(number).is_some() {
+            self.request = None;
+            self.end(outputs);
+        }
+    }
+
     /// Beats, and gives up a broker that is silent.
     pub fn tick(&mut self, now: Instant, outputs: &mut Vec<WorkerOutput>) {
         if self.state != State::Registered {
