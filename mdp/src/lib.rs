@@ -12,6 +12,7 @@ mod body;
 mod broker;
 mod caller;
 mod calls;
+mod durable;
 pub mod protocol;
 mod registration;
 mod registry;

@@ -172,6 +172,24 @@ impl Brokers {
         Ok(Self::List(vec![endpoint.parse()?]))
     }
 
+    /// Returns the brokers as they are: those of the list, or, as soon as it says some, those of the registry.
+    ///
+    /// # Errors
+    /// `Unavailable` where the registry names none within `time`.
+    pub async fn now(&self, time: Duration) -> Result<Vec<Endpoint>> {
+        let mut follower = self.follow();
+        let deadline = Instant::now() + time;
+        loop {
+            let brokers = follower.now();
+            if !brokers.is_empty() {
+                return brokers.iter().map(|broker| broker.parse()).collect();
+            }
+            if tokio::time::timeout_at(deadline, follower.changed()).await.is_err() {
+                return Err(Error::unavailable(format!("no broker is known within {time:?}")));
+            }
+        }
+    }
+
     /// Follows the brokers on a task of its own, as long as the follower lives.
     pub(crate) fn follow(&self) -> Follower {
         match self {

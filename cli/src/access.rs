@@ -1,0 +1,60 @@
+//! The arguments that say who may talk to whom.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use playhouse::Result;
+use playhouse::mdp::transport::Security;
+
+/// Who a server lets in.
+#[derive(Debug, Args)]
+pub(crate) struct ServerAccess {
+    /// Encrypt, and let in the clients whose keys this file allows (see `playhouse keys new --help`)
+    #[arg(long, value_name = "FILE", conflicts_with = "plain_users")]
+    curve_keys: Option<PathBuf>,
+    /// Let in the users of this file, a line `name = "password"` for each; nothing is encrypted
+    #[arg(long, value_name = "FILE")]
+    plain_users: Option<PathBuf>,
+    /// Be open to the network without either
+    #[arg(long)]
+    pub(crate) insecure: bool,
+}
+
+impl ServerAccess {
+    pub(crate) fn security(&self) -> Result<Security> {
+        match (&self.curve_keys, &self.plain_users) {
+            (Some(file), _) => Security::curve_server(file),
+            (None, Some(file)) => Security::plain_server(file),
+            (None, None) => Ok(Security::None),
+        }
+    }
+}
+
+/// Who we are, for a server that asks.
+#[derive(Debug, Args)]
+pub(crate) struct ClientAccess {
+    /// Encrypt, with the keys of this file (see `playhouse keys new --help`)
+    #[arg(long, value_name = "FILE", conflicts_with = "plain_user")]
+    curve_keys: Option<PathBuf>,
+    /// Log in as this user, with the password in the environment variable PLAYHOUSE_PASSWORD
+    #[arg(long, value_name = "NAME")]
+    plain_user: Option<String>,
+}
+
+impl ClientAccess {
+    /// Means these keys, or none.
+    pub(crate) fn with_keys(curve_keys: Option<PathBuf>) -> Self {
+        Self { curve_keys, plain_user: None }
+    }
+
+    pub(crate) fn security(&self) -> Result<Security> {
+        match (&self.curve_keys, &self.plain_user) {
+            (Some(file), _) => Security::curve_client(file),
+            (None, Some(user)) => {
+                let password = std::env::var("PLAYHOUSE_PASSWORD").unwrap_or_default();
+                Security::plain_client(user, &password)
+            }
+            (None, None) => Ok(Security::None),
+        }
+    }
+}
