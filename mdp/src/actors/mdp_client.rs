@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use playhouse_engine::{Actor, Context, Emitter, Error, Event, EventId, Format, Held, Outbox, Ports, Result};
+use playhouse_engine::{Actor, Context, Emitter, Error, Event, EventId, Format, Held, Outbox, Ports, Result, Text};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -41,6 +41,7 @@ use crate::transport::SocketSettings;
 pub struct MdpClient {
     brokers: Brokers,
     service: Option<String>,
+    named_by: Text,
     prefix: String,
     postfix: String,
     deadline: Duration,
@@ -65,6 +66,7 @@ impl MdpClient {
         Self {
             brokers,
             service: None,
+            named_by: SERVICE.into(),
             prefix: String::new(),
             postfix: String::new(),
             deadline: Duration::from_secs(30),
@@ -82,6 +84,13 @@ impl MdpClient {
         Service::new(service.to_owned())?;
         self.service = Some(service.to_owned());
         Ok(self)
+    }
+
+    /// Sets which attribute of an event names its service; [`SERVICE`] by default.
+    #[must_use]
+    pub fn service_from(mut self, attribute: impl Into<Text>) -> Self {
+        self.named_by = attribute.into();
+        self
     }
 
     /// Sets what stands before the name of every service.
@@ -120,11 +129,11 @@ impl MdpClient {
     }
 
     fn service_of(&self, event: &Event) -> Result<Service> {
-        let named = event.attributes().text(SERVICE);
+        let named = event.attributes().text(&self.named_by);
         let Some(name) = named.as_deref().or(self.service.as_deref()) else {
-            return Err(Error::malformed(format!(
-                "expected the attribute `{SERVICE}` or a setting to name the service, found neither"
-            )));
+            let attribute = &self.named_by;
+            let message = format!("expected the attribute `{attribute}` or a setting to name the service, found neither");
+            return Err(Error::malformed(message));
         };
         Service::new(format!("{}{name}{}", self.prefix, self.postfix))
     }
