@@ -9,7 +9,9 @@ use playhouse_engine::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::common::{Collected, Entry, SOON, both, collect, director, polled_once, receipted, records, room, tap};
+use crate::common::{
+    Collected, Entry, SOON, both, collect, director, numbered, polled_once, receipted, records, room, tap,
+};
 
 /// Holds every event that comes.
 #[derive(Default)]
@@ -259,6 +261,37 @@ async fn what_an_aborted_flow_held_fails_its_receipt() {
     let expected = "the flow was not drained within 1s and was aborted: 1 in flight (`keeper` 1 held)";
     assert_eq!(error.to_string(), expected);
     assert_eq!(outcome.failed().kind(), Kind::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_many_tasks_end_at_once_adds_up() {
+    const EACH: u64 = 500;
+    let (running, entry, kept, _, failed) = keeping(Settings::default(), true).await;
+    let monitor = running.monitor();
+    let sending = tokio::spawn(async move { entry.send_all(numbered(3 * EACH as usize)).await });
+    let ending: Vec<_> = (0..3)
+        .map(|way| {
+            let (kept, monitor) = (kept.clone(), monitor.clone());
+            tokio::spawn(async move {
+                for _ in 0..EACH {
+                    let held = kept.take().await;
+                    assert!(monitor.ledger().balances());
+                    match way {
+                        0 => held.done(),
+                        1 => held.fail(Error::timeout("no reply")).await,
+                        _ => drop(held),
+                    }
+                }
+            })
+        })
+        .collect();
+    sending.await.unwrap().unwrap();
+    for ending in ending {
+        ending.await.unwrap();
+    }
+    let ledger = running.stop(SOON).await.unwrap();
+    assert_eq!(accounts(ledger), (7 * EACH, 5 * EACH, EACH, EACH, 0));
+    assert_eq!(failed.len() as u64, EACH);
 }
 
 /// Starts and stops with its flow, and takes part in nothing else.
