@@ -1,5 +1,7 @@
 //! What the tests of the sockets share.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use bytes::Bytes;
