@@ -74,8 +74,9 @@ impl Kind {
         Self::Internal,
     ];
 
-    /// Returns the kind of that name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    /// Returns the kind of that name, such as `not-found`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 

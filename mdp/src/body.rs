@@ -4,7 +4,7 @@
 //! payload alone. What comes is told apart by the head's first bytes, so a worker serves both.
 
 use bytes::Bytes;
-use playhouse_engine::envelope::{Envelope, EnvelopeLimits};
+use playhouse_engine::{Envelope, EnvelopeLimits};
 use playhouse_engine::{Event, Payload, Result};
 use serde_json::Value;
 

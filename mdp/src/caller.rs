@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use playhouse_engine::envelope::EnvelopeLimits;
+use playhouse_engine::EnvelopeLimits;
 use playhouse_engine::{Error, Event, EventId, Result};
 use tokio::sync::mpsc;
 use tokio::time::Instant;

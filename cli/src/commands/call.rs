@@ -4,8 +4,8 @@ use std::io::{IsTerminal, Read, Write, stdin, stdout};
 use std::time::Duration;
 
 use clap::Args;
-use playhouse::mdp::protocol::client::ClientSettings;
 use playhouse::mdp::Caller;
+use playhouse::mdp::protocol::client::ClientSettings;
 use playhouse::{Error, Event, Result};
 
 use crate::peers::{Peers, time};

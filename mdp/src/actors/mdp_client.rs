@@ -263,7 +263,7 @@ async fn emit(mut received: mpsc::Receiver<Answer>, under_way: UnderWay) {
                 log(request.held.send_from(0, reply.without_attribute(PARTIAL)).await);
                 request.held.done();
             }
-            Err(error) => log(request.held.fail(error).await),
+            Err(error) => request.held.fail(error).await,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use playhouse_engine::envelope::EnvelopeLimits;
+use playhouse_engine::EnvelopeLimits;
 use playhouse_engine::{
     Context, Emitter, Error, Event, EventId, Format, Light, Outbox, Payload, Permit, Ports, Receipt, Result,
 };

@@ -33,6 +33,12 @@ impl Address {
         self.0.starts_with(OURS)
     }
 
+    /// Returns the bytes, as the frame that they are.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
     /// Returns the bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &Bytes {

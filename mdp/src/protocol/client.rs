@@ -10,7 +10,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use playhouse_engine::envelope::Envelope;
+use playhouse_engine::Envelope;
 use playhouse_engine::{Error, EventId, Result};
 use serde::{Deserialize, Serialize};
 

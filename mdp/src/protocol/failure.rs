@@ -47,7 +47,7 @@ pub fn read_failure(body: &Frames) -> Option<(Error, Bytes)> {
         return None;
     }
     // Kinds that a newer peer knows are nothing that a caller here could act on.
-    let kind = std::str::from_utf8(kind).ok().and_then(Kind::from_name).unwrap_or(Kind::Internal);
+    let kind = std::str::from_utf8(kind).ok().and_then(Kind::named).unwrap_or(Kind::Internal);
     let error = Error::new(kind, String::from_utf8_lossy(message).into_owned());
     let wait = std::str::from_utf8(wait).ok().and_then(|wait| wait.parse().ok()).map(Duration::from_millis);
     Some((wait.into_iter().fold(error, Error::retry_after), first.clone()))

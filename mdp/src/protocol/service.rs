@@ -37,6 +37,12 @@ impl Service {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// Returns the name as the frame that it is.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
     /// Returns the name as it stands on the wire.
     #[must_use]
     pub fn as_bytes(&self) -> &Bytes {
