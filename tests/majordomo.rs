@@ -46,7 +46,8 @@ fn curl(url: &str) -> String {
 
 #[test]
 fn one_process_answers_http_through_a_broker_and_ends_when_it_is_told_to() {
-    let mut running = Running(example("majordomo").args(["--bind", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap());
+    let mut running =
+        Running(example("majordomo").args(["--bind", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap());
     let mut first = String::new();
     BufReader::new(running.0.stdout.take().unwrap()).read_line(&mut first).unwrap();
     let url = first.trim_end().strip_prefix("listening on ").unwrap().to_owned();

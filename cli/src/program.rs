@@ -30,8 +30,7 @@ impl Program {
     }
 
     async fn run(&self, child: &mut Group, input: &[u8]) -> Result<Vec<u8>> {
-        let failed =
-            |error| Error::internal(format!("`{}` cannot be talked to", self.name)).caused_by(error);
+        let failed = |error| Error::internal(format!("`{}` cannot be talked to", self.name)).caused_by(error);
         let (stdin, stdout, stderr) = (child.0.stdin.take(), child.0.stdout.take(), child.0.stderr.take());
         let write = async {
             if let Some(mut stdin) = stdin {

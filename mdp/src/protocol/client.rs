@@ -14,9 +14,7 @@ use playhouse_engine::Envelope;
 use playhouse_engine::{Error, EventId, Result};
 use serde::{Deserialize, Serialize};
 
-use super::failure::read_failure;
-use super::message::{ToClient, decode_at_client, encode_request};
-use super::{Frames, Service, Version};
+use super::{Frames, Service, ToClient, Version, decode_at_client, encode, read_failure};
 
 /// How long to wait before a socket that took no more is tried again, unless it shows a sign of life before.
 const FULL: Duration = Duration::from_millis(10);
@@ -416,7 +414,7 @@ impl Client {
         if request.attempts > 1 {
             self.counters.resent += 1;
         }
-        let frames = encode_request(self.settings.version, &request.service, request.body.clone());
+        let frames = encode::request(self.settings.version, &request.service, request.body.clone());
         outputs.push(ClientOutput::Send { link: link_id, request: id, frames });
         self.restart_attempt(id, now);
     }

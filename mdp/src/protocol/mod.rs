@@ -2,9 +2,9 @@
 
 mod address;
 pub mod client;
-pub mod failure;
+mod failure;
 mod frames;
-pub mod message;
+mod message;
 pub mod registry;
 mod requester;
 mod service;
@@ -13,7 +13,12 @@ mod version;
 pub mod worker;
 
 pub use address::Address;
+pub use failure::{failure_body, read_failure};
 pub use frames::Frames;
+pub use message::{
+    Malformed, ToBroker, ToClient, ToWorker, WorkerCommand, decode_at_broker, decode_at_client, decode_at_worker,
+    encode,
+};
 pub use requester::Requester;
 pub use service::Service;
 pub use ticket::Ticket;

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{ToWorker, WorkerCommand, decode_at_worker};
-use super::{Address, Frames, Service, Version};
+use super::{Address, Frames, Service, ToWorker, Version, decode_at_worker, encode};
 
 /// How a worker keeps in touch with its broker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +120,7 @@ impl Worker {
         self.state = State::Registered;
         self.heard = now;
         self.is_known = false;
-        self.send(WorkerCommand::Ready(self.service.clone()), now, outputs);
+        self.send(encode::ready(self.settings.version, &self.service), now, outputs);
     }
 
     /// The socket lost its connection. What was sent may be gone, so the registration begins anew.
@@ -160,11 +159,11 @@ impl Worker {
         }
     }
 
-    /// Sends a partial reply to the request under way. Returns whether it was sent: not where the request was of an earlier
+    /// Sends a partial reply to the request under way, in version 0.2. Returns whether it was sent: not where the request was of an earlier
     /// registration, which another worker has by now.
     pub fn reply_partially(&mut self, number: u64, body: Frames, now: Instant, outputs: &mut Vec<WorkerOutput>) -> bool {
         let Some(client) = self.client_of(number) else { return false };
-        self.send(WorkerCommand::Partial { client, body }, now, outputs);
+        self.send(encode::partial_answer(&client, body), now, outputs);
         true
     }
 
@@ -172,7 +171,7 @@ impl Worker {
     pub fn reply(&mut self, number: u64, body: Frames, now: Instant, outputs: &mut Vec<WorkerOutput>) -> bool {
         let Some(client) = self.client_of(number) else { return false };
         self.request = None;
-        self.send(WorkerCommand::Final { client, body }, now, outputs);
+        self.send(encode::final_answer(self.settings.version, &client, body), now, outputs);
         if self.is_stopping {
             self.end(outputs);
         }
@@ -195,7 +194,7 @@ impl Worker {
         if now >= self.silent_at() {
             self.reopen(now, outputs);
         } else if now >= self.next_beat {
-            self.send(WorkerCommand::Heartbeat, now, outputs);
+            self.send(encode::heartbeat(self.settings.version), now, outputs);
         }
     }
 
@@ -236,10 +235,10 @@ impl Worker {
         self.heard + self.settings.heartbeat * self.settings.liveness
     }
 
-    fn send(&mut self, command: WorkerCommand, now: Instant, outputs: &mut Vec<WorkerOutput>) {
+    fn send(&mut self, frames: Frames, now: Instant, outputs: &mut Vec<WorkerOutput>) {
         // Any command says that we live.
         self.next_beat = now + self.settings.heartbeat;
-        outputs.push(WorkerOutput::Send(command.encode(self.settings.version)));
+        outputs.push(WorkerOutput::Send(frames));
     }
 
     fn reopen(&mut self, now: Instant, outputs: &mut Vec<WorkerOutput>) {
@@ -256,7 +255,7 @@ impl Worker {
 
     fn end(&mut self, outputs: &mut Vec<WorkerOutput>) {
         if self.state == State::Registered {
-            outputs.push(WorkerOutput::Send(WorkerCommand::Disconnect.encode(self.settings.version)));
+            outputs.push(WorkerOutput::Send(encode::disconnect(self.settings.version)));
         }
         self.state = State::Ended;
         outputs.push(WorkerOutput::Close);
@@ -283,7 +282,7 @@ mod tests {
             let settings = WorkerSettings { version, ..WorkerSettings::default() };
             let mut bench = Self { worker: Worker::new(Service::new("echo").unwrap(), settings, now), now, version };
             let outputs = bench.opened();
-            let ready = WorkerCommand::Ready(Service::new("echo").unwrap()).encode(version);
+            let ready = encode::ready(version, &Service::new("echo").unwrap());
             assert_eq!(outputs, [WorkerOutput::Send(ready)]);
             bench
         }
@@ -296,7 +295,12 @@ mod tests {
 
         fn receive(&mut self, message: ToWorker) -> Vec<WorkerOutput> {
             let mut outputs = Vec::new();
-            self.worker.receive(message.encode(self.version), self.now, &mut outputs);
+            let frames = match message {
+                ToWorker::Request { client, body } => encode::assignment(self.version, &client, &body),
+                ToWorker::Heartbeat => encode::heartbeat(self.version),
+                ToWorker::Disconnect => encode::disconnect(self.version),
+            };
+            self.worker.receive(frames, self.now, &mut outputs);
             outputs
         }
 
@@ -311,8 +315,12 @@ mod tests {
             outputs
         }
 
-        fn sent(&self, command: WorkerCommand) -> WorkerOutput {
-            WorkerOutput::Send(command.encode(self.version))
+        fn beat(&self) -> WorkerOutput {
+            WorkerOutput::Send(encode::heartbeat(self.version))
+        }
+
+        fn leave(&self) -> WorkerOutput {
+            WorkerOutput::Send(encode::disconnect(self.version))
         }
     }
 
@@ -330,8 +338,8 @@ mod tests {
         assert!(bench.worker.reply(number, body("2"), bench.now, &mut outputs));
         let client = Address::new("c");
         let expected = [
-            bench.sent(WorkerCommand::Partial { client: client.clone(), body: body("1") }),
-            bench.sent(WorkerCommand::Final { client, body: body("2") }),
+            WorkerOutput::Send(encode::partial_answer(&client, body("1"))),
+            WorkerOutput::Send(encode::final_answer(Version::V2, &client, body("2"))),
         ];
         assert_eq!(outputs, expected);
         assert!(!bench.worker.reply(number, body("again"), bench.now, &mut outputs));
@@ -342,7 +350,7 @@ mod tests {
         for version in VERSIONS {
             let mut bench = Bench::new(version);
             assert_eq!(bench.after(2_000), []);
-            assert_eq!(bench.after(500), [bench.sent(WorkerCommand::Heartbeat)]);
+            assert_eq!(bench.after(500), [bench.beat()]);
         }
     }
 
@@ -351,7 +359,7 @@ mod tests {
         for version in VERSIONS {
             let mut bench = Bench::new(version);
             bench.request();
-            assert_eq!(bench.after(2_500), [bench.sent(WorkerCommand::Heartbeat)]);
+            assert_eq!(bench.after(2_500), [bench.beat()]);
         }
     }
 
@@ -424,7 +432,7 @@ mod tests {
         let mut idle = Bench::new(Version::V2);
         let mut outputs = Vec::new();
         idle.worker.stop(&mut outputs);
-        assert_eq!(outputs, [idle.sent(WorkerCommand::Disconnect), WorkerOutput::Close]);
+        assert_eq!(outputs, [idle.leave(), WorkerOutput::Close]);
 
         let mut busy = Bench::new(Version::V2);
         let [WorkerOutput::Request { number, .. }] = busy.request()[..] else { panic!() };
@@ -433,7 +441,7 @@ mod tests {
         assert_eq!(outputs, []);
         busy.worker.reply(number, body("done"), busy.now, &mut outputs);
         assert_eq!(outputs.len(), 3);
-        assert_eq!(outputs[1..], [busy.sent(WorkerCommand::Disconnect), WorkerOutput::Close]);
+        assert_eq!(outputs[1..], [busy.leave(), WorkerOutput::Close]);
     }
 
     #[test]

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use playhouse_engine::{Event, Kind};
 
 use super::*;
-use crate::protocol::failure::failure_body;
+use crate::protocol::failure_body;
 
 const ONE: &str = "tcp://one:5555";
 const TWO: &str = "tcp://two:5555";
@@ -70,7 +70,10 @@ impl Bench {
     }
 
     fn receive(&mut self, link: LinkId, message: ToClient) -> Vec<ClientOutput> {
-        let frames = message.encode(self.version);
+        let frames = match message {
+            ToClient::Partial { service, body } => encode::partial_reply(&service, body),
+            ToClient::Final { service, body } => encode::reply(self.version, &service, body),
+        };
         let mut outputs = Vec::new();
         self.client.receive(link, frames, self.now, &mut outputs);
         outputs
