@@ -2,6 +2,7 @@
 
 mod foreign;
 mod head;
+mod json;
 mod limits;
 mod opening;
 mod reader;

@@ -12,6 +12,9 @@ pub struct EnvelopeLimits {
     pub head: usize,
     /// How many bytes the payload may have; 8 MiB by default.
     pub payload: usize,
+    /// How many values a JSON payload may hold, each list and map one of them; 500,000 by default. Each takes about 100 bytes of
+    /// memory, and as text perhaps two.
+    pub values: usize,
     /// How many attributes there may be; 256 by default.
     pub attributes: usize,
     /// How deep what is in the head may be nested: the JSON of an attribute, a field of a newer version, the causes of an
@@ -21,7 +24,7 @@ pub struct EnvelopeLimits {
 
 impl Default for EnvelopeLimits {
     fn default() -> Self {
-        Self { head: 64 * 1024, payload: 8 * 1024 * 1024, attributes: 256, depth: 32 }
+        Self { head: 64 * 1024, payload: 8 * 1024 * 1024, values: 500_000, attributes: 256, depth: 32 }
     }
 }
 
@@ -32,6 +35,10 @@ impl EnvelopeLimits {
 
     pub(super) fn check_payload(&self, found: usize) -> Result<()> {
         check("payload", "bytes", self.payload, found)
+    }
+
+    pub(super) fn check_values(&self, field: &str, found: usize) -> Result<()> {
+        check(field, "values", self.values, found)
     }
 
     pub(super) fn check_attributes(&self, found: usize) -> Result<()> {

@@ -2,7 +2,6 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -11,7 +10,7 @@ use rmp::Marker;
 use crate::attributes::{Attributes, Value};
 use crate::envelope::head::{Prefix, VERSION, error_key, key};
 use crate::envelope::reader::{Reader, cut_off, malformed, mismatch};
-use crate::envelope::{EnvelopeLimits, Fields, Foreign, ForeignError};
+use crate::envelope::{EnvelopeLimits, Fields, Foreign, ForeignError, json};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 use crate::format::Format;
@@ -52,7 +51,7 @@ pub(super) fn open(head: &Bytes, payload: Bytes, limits: &EnvelopeLimits) -> Res
             foreign.format = Some((name, payload.clone()));
             Payload::Bytes(payload)
         }
-        Some((_, Some(format))) => payload_of(format, payload)?,
+        Some((_, Some(format))) => payload_of(format, payload, limits)?,
     };
     let mut event = Event::with_id(prefix.id, payload);
     if let Some(attributes) = opened.attributes {
@@ -106,16 +105,13 @@ fn once<T>(field: &str, place: &mut Option<T>, value: T) -> Result<()> {
     }
 }
 
-fn payload_of(format: Format, bytes: Bytes) -> Result<Payload> {
+fn payload_of(format: Format, bytes: Bytes, limits: &EnvelopeLimits) -> Result<Payload> {
     match format {
         Format::TEXT => match Text::from_utf8(bytes) {
             Ok(text) => Ok(Payload::Text(text)),
             Err(error) => Err(malformed("payload", "UTF-8 text", "other bytes").caused_by(error)),
         },
-        Format::JSON => match serde_json::from_slice(&bytes) {
-            Ok(value) => Ok(Payload::Json(Arc::new(value))),
-            Err(error) => Err(malformed("payload", "JSON", "something else").caused_by(error)),
-        },
+        Format::JSON => json::payload(&bytes, limits).map(Payload::Json),
         Format::XML => Ok(Payload::Xml(Xml::new(bytes))),
         Format::BYTES => Ok(Payload::Bytes(bytes)),
         _ if bytes.is_empty() => Ok(Payload::Empty),
@@ -145,12 +141,7 @@ fn read_value(reader: &mut Reader<'_>, limits: &EnvelopeLimits) -> Result<Value>
         Some(Marker::True | Marker::False) => reader.boolean(FIELD).map(Value::Boolean),
         Some(Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32) => reader.text(FIELD).map(Value::Text),
         Some(Marker::Bin8 | Marker::Bin16 | Marker::Bin32) => {
-            let json = reader.binary(FIELD)?;
-            limits.check_depth(FIELD, json_depth(json))?;
-            match serde_json::from_slice(json) {
-                Ok(value) => Ok(Value::Json(Arc::new(value))),
-                Err(error) => Err(malformed(FIELD, "JSON", "something else").caused_by(error)),
-            }
+            json::attribute(FIELD, reader.binary(FIELD)?, limits).map(Value::Json)
         }
         Some(
             Marker::FixPos(_)
@@ -166,25 +157,6 @@ fn read_value(reader: &mut Reader<'_>, limits: &EnvelopeLimits) -> Result<Value>
         ) => reader.integer(FIELD).map(Value::Integer),
         Some(found) => Err(mismatch(FIELD, "true or false, an integer, text or a binary", found)),
     }
-}
-
-/// Returns how deep JSON text is nested, without reading more of it than brackets and strings.
-fn json_depth(json: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 fn read_error(reader: &mut Reader<'_>, limits: &EnvelopeLimits) -> Result<Error> {

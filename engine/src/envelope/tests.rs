@@ -233,6 +233,9 @@ fn a_branch_keeps_unknown_fields_and_another_payload_has_its_own_format() {
     let head = Envelope::of(&branch).head().escape_ascii().to_string();
     assert!(head.contains("priority") && head.contains(r"\xa1p\xa4text"), "{head}");
     assert!(!head.contains("cbor") && !head.contains("teapot"), "{head}");
+    let bytes = from_a_newer_version().derive(b"\xa1b".to_vec());
+    let head = Envelope::of(&bytes).head().escape_ascii().to_string();
+    assert!(head.contains(r"\xa1p\xa5bytes") && !head.contains("cbor"), "{head}");
 }
 
 #[test]
@@ -321,6 +324,11 @@ fn what_passes_a_limit_is_refused() {
     assert_eq!(opened(&Event::new("fives"), &limits), Err(expected.to_owned()));
     let expected = "`head` of the envelope: expected at most 64 bytes, found 161";
     assert_eq!(opened(&full(), &limits), Err(expected.to_owned()));
+
+    let limits = EnvelopeLimits { values: 3, ..EnvelopeLimits::default() };
+    assert_eq!(opened(&Event::new(json!(["a long text", {}])), &limits), Ok(()));
+    let expected = "`payload` of the envelope: expected at most 3 values, found 4";
+    assert_eq!(opened(&Event::new(json!(["a long text", {}, {}])), &limits), Err(expected.to_owned()));
 
     let limits = EnvelopeLimits { depth: 2, ..EnvelopeLimits::default() };
     assert_eq!(opened(&Event::new(()).with_attribute("a", json!({"[[[": ["\\\"[[["]})), &limits), Ok(()));
