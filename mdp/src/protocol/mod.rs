@@ -1,6 +1,7 @@
 //! The protocol without I/O: state machines that take what came and the time, and say what is to be sent.
 
 mod address;
+mod broker;
 mod failure;
 mod frames;
 mod message;
@@ -10,6 +11,9 @@ mod ticket;
 mod version;
 
 pub use address::Address;
+pub use broker::{
+    Accounts, Broker, BrokerLimits, BrokerSettings, BrokerStatistics, Counters, Output, ServiceStatistics,
+};
 pub use failure::{failure_body, read_failure};
 pub use frames::Frames;
 pub use message::{
