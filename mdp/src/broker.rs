@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::protocol::broker::{Broker, BrokerSettings, BrokerStatistics, Output};
+use crate::protocol::{Broker, BrokerSettings, BrokerStatistics, Output};
 use crate::protocol::{Address, Frames};
 use crate::registry::{RegistryAddress, announce};
 use crate::titanic::{Commit, Store, StoreSettings, Titanic, TitanicOutput, TitanicSettings};

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::body::{body_of, event_of, is_envelope, reply_of};
 use crate::calls::{Answers, Calls};
-use crate::protocol::client::{ClientCounters, ClientSettings};
+use crate::protocol::{ClientCounters, ClientSettings};
 use crate::protocol::{Frames, Service};
 use crate::registry::Brokers;
 use crate::transport::SocketSettings;

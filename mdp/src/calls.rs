@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::protocol::client::{Client, ClientCounters, ClientOutput, ClientSettings, LinkId};
+use crate::protocol::{Client, ClientCounters, ClientOutput, ClientSettings, LinkId};
 use crate::protocol::{Address, Frames, Service};
 use crate::registry::{Brokers, Follower};
 use crate::transport::{Change, Changes, Endpoint, Kind, Refused, Socket, SocketSettings};

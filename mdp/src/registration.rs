@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::protocol::worker::{Worker, WorkerOutput};
+use crate::protocol::{Worker, WorkerOutput};
 use crate::protocol::{Address, Frames};
 use crate::transport::{Change, Changes, Endpoint, Kind, Socket, SocketSettings};
 

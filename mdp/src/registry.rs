@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::protocol::registry::{Registry, RegistrySettings, ToRegistry, decode_list};
+use crate::protocol::{Registry, RegistrySettings, ToRegistry, decode_list};
 use crate::protocol::Address;
 use crate::transport::{Change, Endpoint, Kind, Security, Socket, SocketSettings, check_exposure};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use playhouse::mdp::protocol::broker::BrokerSettings;
+use playhouse::mdp::protocol::BrokerSettings;
 use playhouse::mdp::titanic::{StoreSettings, TitanicSettings};
 use playhouse::mdp::transport::{Endpoint, SocketSettings};
 use playhouse::mdp::{BrokerServer, DurableSettings, RegistryAddress, ServerSettings};

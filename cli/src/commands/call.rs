@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use playhouse::mdp::Caller;
-use playhouse::mdp::protocol::client::ClientSettings;
+use playhouse::mdp::protocol::ClientSettings;
 use playhouse::{Error, Event, Result};
 
 use crate::peers::{Peers, time};

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use playhouse::mdp::RegistryServer;
-use playhouse::mdp::protocol::registry::RegistrySettings;
+use playhouse::mdp::protocol::RegistrySettings;
 use playhouse::mdp::transport::{Endpoint, SocketSettings};
 use playhouse::{Result, shutdown_signal};
 

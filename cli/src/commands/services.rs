@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use playhouse::mdp::protocol::client::ClientSettings;
+use playhouse::mdp::protocol::ClientSettings;
 use playhouse::mdp::transport::Endpoint;
 use playhouse::mdp::{Brokers, Caller};
 use playhouse::{Error, Result};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use playhouse::mdp::MdpWorker;
-use playhouse::mdp::protocol::worker::WorkerSettings;
+use playhouse::mdp::protocol::WorkerSettings;
 use playhouse::{Director, Policy, Result, shutdown_signal};
 
 use crate::peers::{Peers, time};

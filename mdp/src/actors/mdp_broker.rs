@@ -5,7 +5,7 @@ use std::time::Duration;
 use playhouse_engine::{Context, Error, Event, Light, Outbox, Ports, Result};
 
 use crate::broker::{BrokerServer, DurableSettings, ServerSettings};
-use crate::protocol::broker::BrokerSettings;
+use crate::protocol::BrokerSettings;
 use crate::registry::RegistryAddress;
 use crate::transport::{Endpoint, SocketSettings};
 

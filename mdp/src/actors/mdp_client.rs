@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::body::{PARTIAL, SERVICE, body_of};
 use crate::caller::read_reply;
 use crate::calls::{Answers, Calls};
-use crate::protocol::client::ClientSettings;
+use crate::protocol::ClientSettings;
 use crate::protocol::{Frames, Service};
 use crate::registry::Brokers;
 use crate::transport::SocketSettings;

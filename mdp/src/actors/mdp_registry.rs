@@ -2,7 +2,7 @@
 
 use playhouse_engine::{Context, Error, Event, Light, Outbox, Ports, Result};
 
-use crate::protocol::registry::RegistrySettings;
+use crate::protocol::RegistrySettings;
 use crate::registry::RegistryServer;
 use crate::transport::{Endpoint, SocketSettings};
 

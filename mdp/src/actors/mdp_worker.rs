@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{PARTIAL, SERVICE, body_of, event_of, is_envelope};
-use crate::protocol::worker::{Worker, WorkerSettings};
+use crate::protocol::{Worker, WorkerSettings};
 use crate::protocol::{Frames, Service, Version, failure_body};
 use crate::registration::{Assignment, Registration, Workplace};
 use crate::registry::{Brokers, Follower};

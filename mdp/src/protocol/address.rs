@@ -33,10 +33,10 @@ impl Address {
         self.0.starts_with(OURS)
     }
 
-    /// Returns the bytes, as the frame that they are.
+    /// Returns a copy of its own, which keeps no larger message in memory that it came with.
     #[must_use]
-    pub fn into_bytes(self) -> Bytes {
-        self.0
+    pub(crate) fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
     }
 
     /// Returns the bytes.

@@ -37,10 +37,10 @@ impl Service {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// Returns the name as the frame that it is.
+    /// Returns a copy of its own, which keeps no larger message in memory that it came with.
     #[must_use]
-    pub fn into_bytes(self) -> Bytes {
-        self.0
+    pub(crate) fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
     }
 
     /// Returns the name as it stands on the wire.

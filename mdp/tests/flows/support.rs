@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use playhouse_engine::{Director, Event, IntoOutput, Ledger, Result, Running, map};
-use playhouse_mdp::protocol::broker::BrokerSettings;
-use playhouse_mdp::protocol::client::ClientSettings;
-use playhouse_mdp::protocol::worker::WorkerSettings;
+use playhouse_mdp::protocol::BrokerSettings;
+use playhouse_mdp::protocol::ClientSettings;
+use playhouse_mdp::protocol::WorkerSettings;
 use playhouse_mdp::protocol::Version;
 use playhouse_mdp::transport::SocketSettings;
 use playhouse_mdp::{BrokerServer, Brokers, Caller, MdpWorker, ServerSettings};

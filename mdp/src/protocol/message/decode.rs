@@ -20,7 +20,7 @@ enum Side {
 ///
 /// # Errors
 /// The reason why it is none of the messages that a broker can get. Nothing but the form is looked at: whether the message
-/// is expected is for the broker to say.
+/// is expected is for [`Broker`](crate::protocol::Broker) to say.
 pub fn decode_at_broker(frames: Frames) -> Result<ToBroker, Malformed> {
     let (version, side) = header(&frames)?;
     match side {
