@@ -3,4 +3,5 @@
 //! [`protocol`] holds the state machines, which do no I/O. [`transport`] is the only part that knows a ZeroMQ library.
 
 pub mod protocol;
+pub mod titanic;
 pub mod transport;
