@@ -9,7 +9,6 @@
 
 mod actors;
 mod body;
-#[cfg(any())]
 mod broker;
 mod caller;
 mod calls;
@@ -17,13 +16,11 @@ mod durable;
 pub mod protocol;
 mod registration;
 mod registry;
-#[cfg(any())]
 pub mod titanic;
 pub mod transport;
 
-pub use actors::{MdpClient, MdpRegistry, MdpWorker};
+pub use actors::{MdpBroker, MdpClient, MdpRegistry, MdpWorker};
 pub use body::{FRAMES, PARTIAL, SERVICE};
-#[cfg(any())]
 pub use broker::{BrokerServer, Drain, DurableSettings, ServerSettings};
 pub use caller::{Caller, Parts};
 pub use registry::{Brokers, RegistryAddress, RegistryServer};

@@ -1,12 +1,10 @@
 //! The actors: Majordomo and plain ZeroMQ within a flow.
 
-#[cfg(any())]
 mod mdp_broker;
 mod mdp_client;
 mod mdp_registry;
 mod mdp_worker;
 
-#[cfg(any())]
 pub use mdp_broker::MdpBroker;
 pub use mdp_client::MdpClient;
 pub use mdp_registry::MdpRegistry;
