@@ -7,6 +7,6 @@ mod settings;
 mod socket;
 
 pub use endpoint::Endpoint;
-pub use security::{Allow, Keys, PublicKey, Security};
+pub use security::{Allow, Keys, KeysFile, Password, PlainUsers, PublicKey, Security, check_exposure};
 pub use settings::{Backend, SocketSettings};
 pub use socket::{Change, Changes, Kind, Refused, Socket};
