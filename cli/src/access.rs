@@ -1,10 +1,10 @@
 //! The arguments that say who may talk to whom.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use playhouse::Result;
-use playhouse::mdp::transport::Security;
+use playhouse::mdp::transport::{KeysFile, Password, PlainUsers, Security};
+use playhouse::{Error, Result};
 
 /// Who a server lets in.
 #[derive(Debug, Args)]
@@ -23,8 +23,11 @@ pub(crate) struct ServerAccess {
 impl ServerAccess {
     pub(crate) fn security(&self) -> Result<Security> {
         match (&self.curve_keys, &self.plain_users) {
-            (Some(file), _) => Security::curve_server(file),
-            (None, Some(file)) => Security::plain_server(file),
+            (Some(path), _) => match KeysFile::load(path)? {
+                file @ KeysFile::Server { .. } => Ok(file.into()),
+                KeysFile::Client { .. } => Err(wrong_file(path, "`allow`, for a server", "`server`, for a client")),
+            },
+            (None, Some(path)) => Ok(Security::PlainServer { users: PlainUsers::load(path)? }),
             (None, None) => Ok(Security::None),
         }
     }
@@ -49,12 +52,21 @@ impl ClientAccess {
 
     pub(crate) fn security(&self) -> Result<Security> {
         match (&self.curve_keys, &self.plain_user) {
-            (Some(file), _) => Security::curve_client(file),
+            (Some(path), _) => match KeysFile::load(path)? {
+                file @ KeysFile::Client { .. } => Ok(file.into()),
+                KeysFile::Server { .. } => Err(wrong_file(path, "`server`, for a client", "`allow`, for a server")),
+            },
             (None, Some(user)) => {
-                let password = std::env::var("PLAYHOUSE_PASSWORD").unwrap_or_default();
-                Security::plain_client(user, &password)
+                let password = std::env::var("PLAYHOUSE_PASSWORD").map_err(|_| {
+                    Error::unauthorized("expected the password in the environment variable `PLAYHOUSE_PASSWORD`")
+                })?;
+                Ok(Security::PlainClient { name: user.clone(), password: Password::new(password)? })
             }
             (None, None) => Ok(Security::None),
         }
     }
+}
+
+fn wrong_file(path: &Path, expected: &str, found: &str) -> Error {
+    Error::malformed(format!("`{}`: expected {expected}, found {found}", path.display()))
 }

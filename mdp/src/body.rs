@@ -89,7 +89,9 @@ mod tests {
         let event = event_of(body, &EnvelopeLimits::default()).unwrap();
         assert_eq!(event.payload().to_bytes(), "data");
         assert_eq!(event.attribute(FRAMES), Some(serde_json::json!(["put", [255, 0]]).into()));
-        assert!(event_of(vec![Bytes::from_static(b"one")], &EnvelopeLimits::default()).unwrap().attributes().is_empty());
+        assert!(
+            event_of(vec![Bytes::from_static(b"one")], &EnvelopeLimits::default()).unwrap().attributes().is_empty()
+        );
     }
 
     #[test]

@@ -13,10 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::protocol::{Broker, BrokerSettings, BrokerStatistics, Output};
 use crate::protocol::{Address, Frames};
+use crate::protocol::{Broker, BrokerSettings, BrokerStatistics, Output};
 use crate::registry::{RegistryAddress, announce};
-use crate::titanic::{Commit, Store, StoreSettings, Titanic, TitanicOutput, TitanicSettings};
+use crate::titanic::{Report, Store, Titanic, TitanicOutput, TitanicSettings};
 use crate::transport::{Endpoint, Kind, Refused, Socket, SocketSettings, check_exposure};
 
 /// How many messages are taken from the socket at a time.
@@ -46,17 +46,15 @@ pub struct ServerSettings {
 pub struct DurableSettings {
     /// The directory, which is made where it is missing. One broker has it at a time.
     pub directory: PathBuf,
-    /// The times and limits of requests.
+    /// The times and limits of requests and their files.
     pub titanic: TitanicSettings,
-    /// Those of the files.
-    pub store: StoreSettings,
 }
 
 impl DurableSettings {
     /// Means this directory, with the default limits.
     #[must_use]
     pub fn in_directory(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), titanic: TitanicSettings::default(), store: StoreSettings::default() }
+        Self { directory: directory.into(), titanic: TitanicSettings::default() }
     }
 }
 
@@ -216,7 +214,7 @@ struct Run {
 /// What woke the broker.
 enum Woken {
     Messages(Result<()>),
-    Committed(Commit),
+    Reported(Option<Report>),
     Command(Option<Command>),
     Time,
 }
@@ -226,7 +224,7 @@ impl Run {
         let now = Instant::now().into_std();
         let durable = match settings.durable {
             Some(durable) => {
-                let (store, recovered) = Store::open(&durable.directory, durable.store)?;
+                let (store, recovered) = Store::open(&durable.directory, &durable.titanic)?;
                 let titanic = Titanic::new(durable.titanic, recovered, now);
                 Some(Durable { titanic, store, outputs: Vec::new() })
             }
@@ -265,7 +263,7 @@ impl Run {
             let woken = tokio::select! {
                 biased;
                 command = self.commands.recv() => Woken::Command(command),
-                commit = committed(&mut self.durable) => Woken::Committed(commit),
+                report = report(&mut self.durable) => Woken::Reported(report),
                 received = self.socket.receive(&mut messages, BATCH) => Woken::Messages(received),
                 () = &mut timer => Woken::Time,
             };
@@ -276,18 +274,18 @@ impl Run {
                     tracing::error!(%error, "the broker's socket failed");
                     break;
                 }
-                Woken::Committed(commit) => {
-                    if let Some(durable) = &mut self.durable {
-                        durable.titanic.committed(commit, now.into_std(), &mut durable.outputs);
-                    }
+                Woken::Reported(Some(report)) => self.take_report(report, now),
+                Woken::Reported(None) => {
+                    tracing::error!("the thread that stores durable requests has died");
+                    break;
                 }
                 Woken::Command(Some(Command::Statistics(sender))) => {
                     // Nobody waits any more: then nobody wants to know.
                     let _ = sender.send(self.broker.statistics(now.into_std()));
                 }
-                Woken::Command(Some(Command::Drain)) => self.broker.stop(now.into_std(), &mut self.outputs),
+                Woken::Command(Some(Command::Drain)) => self.broker.stop(&mut self.outputs),
                 Woken::Command(Some(Command::Stop { deadline, done })) => {
-                    self.broker.stop(now.into_std(), &mut self.outputs);
+                    self.broker.stop(&mut self.outputs);
                     stopping = Some((deadline, done));
                 }
                 Woken::Command(None) => break,
@@ -298,7 +296,7 @@ impl Run {
             }
             self.settle(now, stopping.is_some());
             if let Some((deadline, _)) = &stopping
-                && (self.broker.is_drained() || now >= *deadline)
+                && (self.is_drained() || now >= *deadline)
             {
                 break;
             }
@@ -312,6 +310,11 @@ impl Run {
         titanic.map_or(broker, |titanic| broker.min(titanic.into()))
     }
 
+    fn is_drained(&self) -> bool {
+        let owes = self.durable.as_ref().is_some_and(|durable| durable.titanic.waits_for_store());
+        self.broker.is_drained() && !owes
+    }
+
     fn take_in(&mut self, messages: &mut Vec<Frames>, now: Instant) {
         for mut frames in messages.drain(..) {
             if frames.is_empty() {
@@ -319,6 +322,14 @@ impl Run {
             }
             let from = Address::new(frames.remove(0));
             self.broker.receive(from, frames, now.into_std(), &mut self.outputs);
+        }
+    }
+
+    fn take_report(&mut self, report: Report, now: Instant) {
+        let Some(durable) = &mut self.durable else { return };
+        durable.titanic.stored(report, now.into_std(), &mut durable.outputs);
+        while let Some(report) = durable.store.try_report() {
+            durable.titanic.stored(report, now.into_std(), &mut durable.outputs);
         }
     }
 
@@ -363,7 +374,12 @@ impl Run {
                 TitanicOutput::Answer { requester, service, body } => {
                     self.broker.answer(&requester, &service, body, &mut self.outputs);
                 }
-                TitanicOutput::Append(record) => durable.store.append(record),
+                TitanicOutput::Store(order) => {
+                    // The machine gives no more orders than there is room for, so the store has died, and says so next.
+                    if let Err(error) = durable.store.send(order) {
+                        tracing::error!(%error, "a durable request could not be stored");
+                    }
+                }
                 TitanicOutput::Submit { ticket, service, body } => {
                     self.broker.submit(ticket, service, body, now, &mut self.outputs);
                 }
@@ -385,7 +401,7 @@ impl Run {
     async fn end(mut self, done: Option<oneshot::Sender<Result<BrokerStatistics>>>) {
         let now = Instant::now();
         let statistics = self.broker.statistics(now.into_std());
-        let is_drained = self.broker.is_drained();
+        let is_drained = self.is_drained();
         self.broker.disconnect_all(&mut self.outputs);
         self.settle(now, true);
         if let Some((stop, task)) = self.announcing.take() {
@@ -394,13 +410,15 @@ impl Run {
             let _ = task.await;
         }
         self.socket.close().await;
-        if let Some(durable) = self.durable.take() {
-            durable.store.close();
+        if let Some(durable) = self.durable.take()
+            && let Err(error) = durable.store.close()
+        {
+            tracing::error!(%error, "the durable requests were not closed well");
         }
         let outcome = if is_drained {
             Ok(statistics)
         } else {
-            let (queued, running) = (statistics.queued, statistics.running);
+            let (queued, running) = (statistics.accounts.queued, statistics.accounts.running);
             Err(Error::timeout(format!(
                 "the broker was stopped with {queued} requests queued and {running} under way at workers"
             )))
@@ -412,10 +430,10 @@ impl Run {
     }
 }
 
-/// Waits for the store's next word; for ever where there is no store.
-async fn committed(durable: &mut Option<Durable>) -> Commit {
+/// Waits for what the store has done next; for ever where there is no store.
+async fn report(durable: &mut Option<Durable>) -> Option<Report> {
     match durable {
-        Some(durable) => durable.store.committed().await,
+        Some(durable) => durable.store.report().await,
         None => std::future::pending().await,
     }
 }

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::protocol::{Client, ClientCounters, ClientOutput, ClientSettings, LinkId};
 use crate::protocol::{Address, Frames, Service};
+use crate::protocol::{Client, ClientCounters, ClientOutput, ClientSettings, LinkId};
 use crate::registry::{Brokers, Follower};
 use crate::transport::{Change, Changes, Endpoint, Kind, Refused, Socket, SocketSettings};
 

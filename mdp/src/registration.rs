@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::protocol::{Worker, WorkerOutput};
 use crate::protocol::{Address, Frames};
+use crate::protocol::{Worker, WorkerOutput};
 use crate::transport::{Change, Changes, Endpoint, Kind, Socket, SocketSettings};
 
 /// How many messages are taken from a socket at a time. There is never more than a request and some heartbeats.

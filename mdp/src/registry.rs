@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::protocol::{Registry, RegistrySettings, ToRegistry, decode_list};
 use crate::protocol::Address;
+use crate::protocol::{Registry, RegistrySettings, ToRegistry, decode_list};
 use crate::transport::{Change, Endpoint, Kind, Security, Socket, SocketSettings, check_exposure};
 
 /// How many messages are taken from a socket at a time.

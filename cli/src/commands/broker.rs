@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use playhouse::mdp::protocol::BrokerSettings;
-use playhouse::mdp::titanic::{StoreSettings, TitanicSettings};
+use playhouse::mdp::titanic::TitanicSettings;
 use playhouse::mdp::transport::{Endpoint, SocketSettings};
 use playhouse::mdp::{BrokerServer, DurableSettings, RegistryAddress, ServerSettings};
 use playhouse::{Error, Result, shutdown_signal};
@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// Store the requests to `titanic.request` in this directory (RFC 9): they survive a crash
     #[arg(long, value_name = "DIR")]
     durable: Option<PathBuf>,
-    /// A TOML file of times and limits, with the tables `broker`, `socket`, `titanic` and `store`
+    /// A TOML file of times and limits, with the tables `broker`, `socket` and `titanic`
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
     /// How long a stop waits for requests that are under way
@@ -48,7 +48,6 @@ struct File {
     broker: BrokerSettings,
     socket: SocketSettings,
     titanic: TitanicSettings,
-    store: StoreSettings,
 }
 
 impl File {
@@ -68,7 +67,6 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         let security = ClientAccess::with_keys(arguments.registry_keys).security()?;
         Ok(RegistryAddress { security, ..RegistryAddress::new(endpoint) })
     });
-    let (titanic, store) = (file.titanic, file.store);
     let server = BrokerServer::start(ServerSettings {
         bind: arguments.bind,
         advertise: arguments.advertise,
@@ -76,7 +74,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         insecure: arguments.access.insecure,
         broker: file.broker,
         socket: SocketSettings { security: arguments.access.security()?, ..file.socket },
-        durable: arguments.durable.map(|directory| DurableSettings { directory, titanic, store }),
+        durable: arguments.durable.map(|directory| DurableSettings { directory, titanic: file.titanic }),
     })
     .await?;
     for endpoint in server.endpoints() {
@@ -88,6 +86,6 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     }
     tracing::info!("stopping: no new requests are taken");
     let statistics = server.stop(arguments.drain).await?;
-    tracing::info!(requests = statistics.requests, replies = statistics.replies, "stopped");
+    tracing::info!(accepted = statistics.accounts.accepted, replied = statistics.accounts.replied, "stopped");
     Ok(())
 }

@@ -1,10 +1,9 @@
 //! `playhouse keys new`: a pair of CURVE keys, as a file that brokers, clients and workers take.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use playhouse::mdp::transport::Keys;
+use playhouse::mdp::transport::{Allow, Keys, KeysFile};
 use playhouse::{Error, Result};
 
 #[derive(Debug, Args)]
@@ -35,38 +34,26 @@ enum Command {
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
     let Command::New { file, allow, server } = arguments.command;
     let keys = Keys::generate();
-    let text = text(&keys, &allow, server.as_deref());
-    match file {
-        Some(path) => {
-            write(&path, &text)?;
+    let made = match (allow.as_slice(), server) {
+        ([], None) => None,
+        (_, Some(server)) => Some(KeysFile::Client { keys: keys.clone(), server: server.parse()? }),
+        ([any], None) if any == "any" => Some(KeysFile::Server { keys: keys.clone(), allow: Allow::Any }),
+        (clients, None) => {
+            let clients = clients.iter().map(|key| key.parse()).collect::<Result<_>>()?;
+            Some(KeysFile::Server { keys: keys.clone(), allow: Allow::Only(clients) })
+        }
+    };
+    match (file, made) {
+        (Some(path), Some(made)) => {
+            made.save(path)?;
             println!("{}", keys.public());
         }
-        None => print!("{text}"),
+        (Some(path), None) => {
+            let message = "expected `--allow` for a server's keys or `--server` for a client's, to write";
+            return Err(Error::malformed(format!("{message} `{}`", path.display())));
+        }
+        (None, Some(made)) => print!("{}", made.to_text()),
+        (None, None) => println!("public = \"{}\"\nsecret = \"{}\"", keys.public(), keys.secret_text()),
     }
     Ok(())
-}
-
-fn text(keys: &Keys, allow: &[String], server: Option<&str>) -> String {
-    // Keys are Z85, which has neither quotes nor backslashes.
-    let mut text = format!("public = \"{}\"\nsecret = \"{}\"\n", keys.public(), keys.secret_text());
-    match allow {
-        [] => {}
-        [any] if any == "any" => text.push_str("allow = \"any\"\n"),
-        keys => text.push_str(&format!("allow = [\"{}\"]\n", keys.join("\", \""))),
-    }
-    if let Some(server) = server {
-        text.push_str(&format!("server = \"{server}\"\n"));
-    }
-    text
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
-        let message = format!("the keys cannot be written to a new file `{}`", path.display());
-        Error::conflict(message).caused_by(error)
-    })
 }

@@ -132,7 +132,8 @@ impl MdpClient {
         let named = event.attributes().text(&self.named_by);
         let Some(name) = named.as_deref().or(self.service.as_deref()) else {
             let attribute = &self.named_by;
-            let message = format!("expected the attribute `{attribute}` or a setting to name the service, found neither");
+            let message =
+                format!("expected the attribute `{attribute}` or a setting to name the service, found neither");
             return Err(Error::malformed(message));
         };
         Service::new(format!("{}{name}{}", self.prefix, self.postfix))

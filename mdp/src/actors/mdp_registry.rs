@@ -65,8 +65,7 @@ impl Light for MdpRegistry {
     }
 
     async fn start(&mut self, _: Context) -> Result<()> {
-        let server =
-            RegistryServer::start(&self.endpoint, self.settings.clone(), &self.socket, self.insecure).await?;
+        let server = RegistryServer::start(&self.endpoint, self.settings.clone(), &self.socket, self.insecure).await?;
         tracing::info!(endpoint = %server.endpoint(), "the registry listens");
         self.server = Some(server);
         Ok(())

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{PARTIAL, SERVICE, body_of, event_of, is_envelope};
-use crate::protocol::{Worker, WorkerSettings};
 use crate::protocol::{Frames, Service, Version, failure_body};
+use crate::protocol::{Worker, WorkerSettings};
 use crate::registration::{Assignment, Registration, Workplace};
 use crate::registry::{Brokers, Follower};
 use crate::transport::{Endpoint, SocketSettings};

@@ -21,7 +21,7 @@ const FULL: Duration = Duration::from_millis(10);
 
 /// How a client asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ClientSettings {
     /// The version of the protocol.
     pub version: Version,
@@ -484,7 +484,8 @@ impl Client {
                 let message = format!("the connection was lost after a part of the reply of `{service}`");
                 self.finish(request, Err(Error::unavailable(message)), outputs);
             } else if known.attempts >= self.settings.attempts {
-                let message = format!("the connection was lost {} times under a request to `{service}`", known.attempts);
+                let message =
+                    format!("the connection was lost {} times under a request to `{service}`", known.attempts);
                 self.finish(request, Err(Error::unavailable(message)), outputs);
             } else if known.deadline > now {
                 self.waiting.push_front(request);

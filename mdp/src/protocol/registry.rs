@@ -28,7 +28,7 @@ const LIST: u8 = 4;
 
 /// How often peers of a registry repeat themselves, and how many of them it takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RegistrySettings {
     /// How often brokers announce themselves and followers ask; the same at all of them.
     #[serde(with = "humantime_serde")]

@@ -12,7 +12,7 @@ use super::{Address, Frames, Service, ToWorker, Version, decode_at_worker, encod
 
 /// How a worker keeps in touch with its broker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct WorkerSettings {
     /// The version of the protocol.
     pub version: Version,
@@ -161,7 +161,13 @@ impl Worker {
 
     /// Sends a partial reply to the request under way, in version 0.2. Returns whether it was sent: not where the request was of an earlier
     /// registration, which another worker has by now.
-    pub fn reply_partially(&mut self, number: u64, body: Frames, now: Instant, outputs: &mut Vec<WorkerOutput>) -> bool {
+    pub fn reply_partially(
+        &mut self,
+        number: u64,
+        body: Frames,
+        now: Instant,
+        outputs: &mut Vec<WorkerOutput>,
+    ) -> bool {
         let Some(client) = self.client_of(number) else { return false };
         self.send(encode::partial_answer(&client, body), now, outputs);
         true
@@ -226,7 +232,9 @@ impl Worker {
 
     fn client_of(&self, number: u64) -> Option<Address> {
         match &self.request {
-            Some((under_way, client)) if *under_way == number && self.state == State::Registered => Some(client.clone()),
+            Some((under_way, client)) if *under_way == number && self.state == State::Registered => {
+                Some(client.clone())
+            }
             _ => None,
         }
     }
@@ -383,10 +391,7 @@ mod tests {
                 assert_eq!(bench.opened().len(), 1);
             }
             bench.receive(ToWorker::Heartbeat);
-            assert_eq!(
-                bench.after(7_500),
-                [WorkerOutput::Reopen { at: bench.now + Duration::from_millis(100) }]
-            );
+            assert_eq!(bench.after(7_500), [WorkerOutput::Reopen { at: bench.now + Duration::from_millis(100) }]);
         }
     }
 

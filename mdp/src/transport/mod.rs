@@ -7,11 +7,6 @@ mod settings;
 mod socket;
 
 pub use endpoint::Endpoint;
-pub use security::{Allow, Keys, PublicKey, Security};
+pub use security::{Allow, Keys, KeysFile, Password, PlainUsers, PublicKey, Security, check_exposure};
 pub use settings::{Backend, SocketSettings};
 pub use socket::{Change, Changes, Kind, Refused, Socket};
-
-/// TEMPORARY
-pub fn check_exposure(endpoint: &Endpoint, _: &Security, insecure: bool) -> playhouse_engine::Result<()> {
-    if insecure || endpoint.is_local() { Ok(()) } else { Err(playhouse_engine::Error::forbidden("--insecure")) }
-}

@@ -143,6 +143,13 @@ fn options(settings: &SocketSettings) -> Options {
             options.curve_server_with_options(keys.pair(), CurveServerOptions::new().authenticator(is_allowed))
         }
         Security::CurveClient { keys, server } => options.curve_client(keys.pair(), server.key()),
+        Security::PlainServer { users } => {
+            let users = users.clone();
+            options.plain_server(move |peer| {
+                users.knows(peer.username.as_deref().unwrap_or_default(), peer.password.as_deref().unwrap_or_default())
+            })
+        }
+        Security::PlainClient { name, password } => options.plain_client(name, password.text()),
     }
 }
 

@@ -50,7 +50,8 @@ impl From<Refused> for Error {
 /// What became of the connections of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A peer is there: messages go to it and come from it.
+    /// A peer is there: messages go to it and come from it. What was sent before may be lost: a connection that failed within
+    /// its handshake takes with it what was queued for it.
     Connected,
     /// A peer is gone. What was sent to it may have reached it or not. The socket connects again by itself.
     Lost,

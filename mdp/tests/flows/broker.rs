@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use playhouse_engine::{Director, Event, Kind, map};
 use playhouse_mdp::protocol::Version;
-use playhouse_mdp::{Brokers, BrokerServer, DurableSettings, MdpBroker, MdpClient, ServerSettings};
+use playhouse_mdp::{BrokerServer, Brokers, DurableSettings, MdpBroker, MdpClient, ServerSettings};
 
 use crate::support::*;
 
@@ -22,9 +22,12 @@ async fn broker_client_and_worker_live_in_one_flow() {
             emitter.send_all((0..100).map(|number| Event::new(number.to_string()))).await
         }),
     );
-    let sink = director.register("sink", playhouse_engine::sink(move |event: &Event| {
-        sender.try_send(event.payload().to_string()).map_err(|_| playhouse_engine::Error::internal("too many"))
-    }));
+    let sink = director.register(
+        "sink",
+        playhouse_engine::sink(move |event: &Event| {
+            sender.try_send(event.payload().to_string()).map_err(|_| playhouse_engine::Error::internal("too many"))
+        }),
+    );
     director.connect(source, client);
     director.connect(client, sink);
     director.connect(worker, echo);
@@ -63,7 +66,8 @@ async fn a_broker_open_to_the_network_wants_to_know_who_connects() {
 #[tokio::test]
 async fn a_broker_that_is_told_to_drain_refuses_what_is_new_and_finishes_what_it_has() {
     let broker = Broker::start().await;
-    let mut service = playhouse_engine::testing::Probe::new(worker("slow", &broker.brokers(), Version::V2)).await.unwrap();
+    let mut service =
+        playhouse_engine::testing::Probe::new(worker("slow", &broker.brokers(), Version::V2)).await.unwrap();
     let caller = std::sync::Arc::new(caller(&broker.brokers(), Version::V2, true));
     let ask = || {
         let caller = caller.clone();
@@ -84,7 +88,8 @@ async fn a_broker_that_is_told_to_drain_refuses_what_is_new_and_finishes_what_it
 #[tokio::test]
 async fn a_stop_that_is_out_of_time_says_what_is_left() {
     let broker = Broker::start().await;
-    let mut service = playhouse_engine::testing::Probe::new(worker("slow", &broker.brokers(), Version::V2)).await.unwrap();
+    let mut service =
+        playhouse_engine::testing::Probe::new(worker("slow", &broker.brokers(), Version::V2)).await.unwrap();
     let caller = caller(&broker.brokers(), Version::V2, true);
     let asked = tokio::spawn(async move { call(&caller, "slow", "x").await });
     let request = service.output().await.unwrap();

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use playhouse_engine::testing::Probe;
 use playhouse_engine::{Error, Event, Kind, Result};
-use playhouse_mdp::protocol::Version;
 use playhouse_mdp::protocol::ClientSettings;
+use playhouse_mdp::protocol::Version;
 use playhouse_mdp::transport::SocketSettings;
 use playhouse_mdp::{Brokers, MdpClient, PARTIAL, SERVICE};
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use playhouse_mdp::protocol::Version;
 use playhouse_mdp::protocol::RegistrySettings;
+use playhouse_mdp::protocol::Version;
 use playhouse_mdp::transport::{Endpoint, SocketSettings};
 use playhouse_mdp::{Brokers, RegistryAddress, RegistryServer, ServerSettings};
 

@@ -3,8 +3,8 @@ use std::time::Duration;
 use playhouse_engine::{Director, Event, IntoOutput, Ledger, Result, Running, map};
 use playhouse_mdp::protocol::BrokerSettings;
 use playhouse_mdp::protocol::ClientSettings;
-use playhouse_mdp::protocol::WorkerSettings;
 use playhouse_mdp::protocol::Version;
+use playhouse_mdp::protocol::WorkerSettings;
 use playhouse_mdp::transport::SocketSettings;
 use playhouse_mdp::{BrokerServer, Brokers, Caller, MdpWorker, ServerSettings};
 

@@ -1,7 +1,5 @@
 //! What the tests of the sockets share.
 
-#![allow(clippy::unwrap_used)]
-
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,4 +38,43 @@ pub(crate) async fn next(socket: &Socket) -> Frames {
 /// Hands over what the socket must take before long.
 pub(crate) async fn give(socket: &Socket, message: Frames) {
     socket.send_waiting(message, Instant::now() + SOON).await.unwrap();
+}
+
+/// An answer to the message that came, which begins with an address.
+pub(crate) fn answer(mut message: Frames, parts: &[&str]) -> Frames {
+    message.truncate(1);
+    message.extend(frames(parts));
+    message
+}
+
+/// A ROUTER on a port of its own, and that.
+pub(crate) async fn router(settings: &SocketSettings) -> (Socket, Endpoint) {
+    let socket = Socket::open(Kind::Router, settings).unwrap();
+    let bound = socket.bind(&addresses()[0]).await.unwrap();
+    (socket, bound)
+}
+
+pub(crate) async fn dealer(settings: &SocketSettings, address: &Endpoint) -> Socket {
+    let socket = Socket::open(Kind::Dealer, settings).unwrap();
+    socket.connect(address).await.unwrap();
+    socket
+}
+
+/// Answers whatever comes to a ROUTER, until it is aborted.
+pub(crate) fn echo(router: Socket) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut messages = Vec::new();
+        while router.receive(&mut messages, 100).await.is_ok() {
+            for message in messages.drain(..) {
+                // Whoever is gone by now gets no answer.
+                let _ = router.send(message);
+            }
+        }
+    })
+}
+
+/// Sends one message and takes the answer.
+pub(crate) async fn is_served(dealer: &Socket) {
+    give(dealer, frames(&["hello"])).await;
+    assert_eq!(next(dealer).await, frames(&["hello"]));
 }

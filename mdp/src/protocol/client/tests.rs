@@ -319,8 +319,7 @@ fn e11_a_reply_of_another_service_is_counted_and_ends_nothing() {
 
 #[test]
 fn a_window_is_not_passed_and_a_cancelled_request_makes_room() {
-    let (mut bench, links) =
-        Bench::connected(ClientSettings { window: 1, ..ClientSettings::default() }, &[ONE]);
+    let (mut bench, links) = Bench::connected(ClientSettings { window: 1, ..ClientSettings::default() }, &[ONE]);
     let (first, second) = (Event::new("a"), Event::new("b"));
     bench.request(first.id(), whole(&first), 1_000);
     assert!(sent(&bench.request(second.id(), whole(&second), 1_000)).is_empty());
