@@ -1,16 +1,13 @@
 //! Majordomo brokers in processes of their own: ours, and a broker of the same duty in C on libzmq (`benches/c/broker.c`), with
-//! clients and workers on libzmq or on ours.
+//! clients and workers on libzmq (`benches/c`) or on ours (`src/bin/majordomo_peer.rs`).
 
 mod broker;
 mod build;
 mod load;
-mod ours;
 mod peers;
 
 pub use broker::{Broker, Maker, client_keys};
-pub use build::{ours, peer};
 pub use load::{Load, Measured};
-pub use ours::as_child;
 pub use peers::{Library, Workers, measure};
 
 /// The service that the workers of a bench serve: they reply with what they were asked.

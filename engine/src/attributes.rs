@@ -115,6 +115,12 @@ pub trait Layer: Send + Sync + 'static {
     fn each(&self, visit: &mut dyn FnMut(&str, &str));
 }
 
+/// An attribute as it lies: set by hand, or in the layer.
+pub(crate) enum Seen<'a> {
+    Own(&'a Value),
+    Layer(&'a str),
+}
+
 /// The attributes of an event. A clone is one reference count; a change copies what was set by hand, never the layer
 /// under it.
 #[derive(Clone, Default)]
@@ -132,6 +138,11 @@ impl Attributes {
     #[must_use]
     pub fn over(layer: Arc<dyn Layer>) -> Self {
         Self(Some(Arc::new(Inner { layer: Some(layer), set: Vec::new() })))
+    }
+
+    /// Makes attributes of what was set by hand, each name once.
+    pub(crate) fn of(set: Vec<(Text, Option<Value>)>) -> Self {
+        if set.is_empty() { Self::default() } else { Self(Some(Arc::new(Inner { layer: None, set }))) }
     }
 
     /// Returns the value of the attribute `name`.
@@ -186,14 +197,22 @@ impl Attributes {
 
     /// Shows every attribute to `visit`: what was set by hand first, then the layer's.
     pub fn each(&self, mut visit: impl FnMut(&str, &Value)) {
+        self.visit(|name, seen| match seen {
+            Seen::Own(value) => visit(name, value),
+            Seen::Layer(text) => visit(name, &Value::Text(text.to_owned().into())),
+        });
+    }
+
+    /// Does what [`Attributes::each`] does, without a copy of the layer's text.
+    pub(crate) fn visit(&self, mut visit: impl FnMut(&str, Seen<'_>)) {
         for (name, value) in self.set_by_hand() {
-            visit(name, value);
+            visit(name, Seen::Own(value));
         }
         let Some(inner) = &self.0 else { return };
         if let Some(layer) = &inner.layer {
             layer.each(&mut |name, text| {
                 if inner.own(name).is_none() {
-                    visit(name, &Value::Text(text.to_owned().into()));
+                    visit(name, Seen::Layer(text));
                 }
             });
         }

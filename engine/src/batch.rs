@@ -120,7 +120,8 @@ impl Drop for InHand {
     }
 }
 
-fn abandoned() -> Error {
+/// Makes the error for an event that nobody ended.
+pub(crate) fn abandoned() -> Error {
     Error::cancelled("the event was abandoned before its end")
 }
 

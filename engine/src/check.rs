@@ -154,6 +154,9 @@ impl Check<'_> {
         }
         for (index, actor) in self.actors.iter().enumerate() {
             let name = &actor.name;
+            if actor.ports.is_alone() {
+                continue;
+            }
             if !touched.contains(&index) {
                 self.report(ProblemKind::NotConnected, format!("`{name}` is connected to nothing"));
                 continue;
@@ -175,7 +178,7 @@ impl Check<'_> {
         let errors = self.edges.iter().filter(|edge| edge.kind == Kind::Error);
         let free: HashSet<_> = errors.flat_map(|edge| edge.from.into_iter().chain([edge.to])).collect();
         for (index, actor) in self.actors.iter().enumerate() {
-            if !free.contains(&index) {
+            if !free.contains(&index) && !actor.ports.is_alone() {
                 let message = format!("`{}` has no error route, and this flow demands one of every actor", actor.name);
                 self.report(ProblemKind::NoErrorRoute, message);
             }

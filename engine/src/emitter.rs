@@ -9,6 +9,7 @@ use tokio::task::coop::consume_budget;
 use crate::batch::{Batch, InHand};
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::held::Held;
 use crate::inbox::Sent;
 use crate::lending::Borrowed;
 use crate::line::Line;
@@ -143,7 +144,7 @@ impl Emitter {
         let event = InHand::new(event);
         async move {
             let event = event.take();
-            self.0.enter(self.0.errors.len(), &event)?;
+            self.0.enter(self.0.error_routes(), &event)?;
             self.0.fail(event, error).await;
             Ok(())
         }
@@ -157,6 +158,14 @@ impl Emitter {
     pub fn permit(&self) -> Result<Permit> {
         self.0.progress.enter(1)?;
         Ok(Permit::new(self.0.clone()))
+    }
+
+    /// Keeps an event that a handler works on for the time after the handler has returned `Ok`, as a request that waits for
+    /// its reply: until it has ended, the flow is not drained, and its receipt is open. Call it from the handler, as the last
+    /// that may go wrong, or while something else holds up the flow's stop: it holds even while the flow stops.
+    pub fn hold(&self, event: &Event) -> Held {
+        self.0.progress.change(1);
+        Held::new(Permit::new(self.0.clone()), event.clone())
     }
 
     /// Sends a record of the log, if there is room; counts it as dropped if there is none.
@@ -337,8 +346,13 @@ impl Inner {
         }
     }
 
+    /// Returns how many copies of an event go along the error route.
+    pub(crate) fn error_routes(&self) -> usize {
+        self.errors.len()
+    }
+
     /// Sends an event along the error route; the copies are counted in flight already.
-    async fn fail(&self, event: Event, error: Error) {
+    pub(crate) async fn fail(&self, event: Event, error: Error) {
         let error = error.at(&self.station.name);
         let Some((last, others)) = self.errors.split_last() else {
             event.fail_receipt(&error);

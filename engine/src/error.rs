@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::ForeignError;
+
 /// The result of everything in playhouse that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -52,6 +54,32 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    const ALL: [Self; 16] = [
+        Self::Malformed,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::NotAllowed,
+        Self::Timeout,
+        Self::Conflict,
+        Self::Gone,
+        Self::TooLarge,
+        Self::Unsupported,
+        Self::Unprocessable,
+        Self::RateExceeded,
+        Self::Overloaded,
+        Self::Unavailable,
+        Self::Cancelled,
+        Self::Internal,
+    ];
+
+    /// Returns the kind of that name, such as `not-found`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// Returns the kind's name as it stands in logs and files, such as `not-found`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -99,6 +127,8 @@ struct Inner {
     source: Option<Arc<dyn StdError + Send + Sync>>,
     actor: Option<Arc<str>>,
     retry_after: Option<Duration>,
+    /// What a newer version said of it and means nothing here.
+    foreign: Option<Arc<ForeignError>>,
 }
 
 /// One constructor for each kind, so that a call reads as a sentence.
@@ -154,7 +184,7 @@ impl Error {
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
         let message = message.into();
-        Self(Arc::new(Inner { kind, message, source: None, actor: None, retry_after: None }))
+        Self(Arc::new(Inner { kind, message, source: None, actor: None, retry_after: None, foreign: None }))
     }
 
     /// Attaches what caused this error; it shows in [`StdError::source`].
@@ -177,6 +207,15 @@ impl Error {
             return self;
         }
         self.changed(|inner| inner.actor = Some(actor.clone()))
+    }
+
+    /// Keeps what a newer version said of it.
+    pub(crate) fn with_foreign(self, foreign: ForeignError) -> Self {
+        self.changed(|inner| inner.foreign = Some(Arc::new(foreign)))
+    }
+
+    pub(crate) fn foreign(&self) -> Option<&ForeignError> {
+        self.0.foreign.as_deref()
     }
 
     /// Returns what a caller can do about it.

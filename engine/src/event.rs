@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use crate::attributes::{Attributes, Value};
+use crate::envelope::Foreign;
 use crate::error::Error;
 use crate::id::EventId;
 use crate::moment::{Moment, after};
@@ -37,6 +38,10 @@ pub struct Event {
 struct Rare {
     correlation: Option<Text>,
     error: Option<Error>,
+    /// When it was created, where that was before the first moment that this process can tell.
+    created: Option<SystemTime>,
+    /// What an envelope of a newer version said of it and means nothing here.
+    foreign: Option<Foreign>,
 }
 
 impl Event {
@@ -90,16 +95,17 @@ impl Event {
     /// Returns what ties events of one request together, across flows and processes: the id unless another was set.
     #[must_use]
     pub fn correlation_id(&self) -> Cow<'_, str> {
-        match self.rare.as_ref().and_then(|rare| rare.correlation.as_ref()) {
+        match self.own_correlation_id() {
             Some(correlation) => Cow::Borrowed(correlation),
             None => Cow::Owned(self.id.to_string()),
         }
     }
 
-    /// Returns when the event entered its flow; nothing before that.
+    /// Returns when the event entered its first flow, be it in another process; nothing before that.
     #[must_use]
     pub fn created(&self) -> Option<SystemTime> {
-        self.created.map(Moment::system_time)
+        let elsewhere = self.rare.as_ref().and_then(|rare| rare.created);
+        elsewhere.or_else(|| self.created.map(Moment::system_time))
     }
 
     /// Returns until when the event is worth handling. Later it ends as failed, with a `Timeout`.
@@ -227,6 +233,30 @@ impl Event {
             _ => Some(Receipt::joined(receipts)),
         };
         self
+    }
+
+    /// Returns the correlation id where one was set.
+    pub(crate) fn own_correlation_id(&self) -> Option<&Text> {
+        self.rare.as_ref()?.correlation.as_ref()
+    }
+
+    /// Sets when the event entered its first flow, in another process.
+    pub(crate) fn created_at(mut self, time: SystemTime) -> Self {
+        match Moment::at(time) {
+            Some(moment) => self.created = Some(moment),
+            None => self.change_rare(|rare| rare.created = Some(time)),
+        }
+        self
+    }
+
+    /// Keeps what an envelope of a newer version said of the event.
+    pub(crate) fn with_foreign(mut self, foreign: Foreign) -> Self {
+        self.change_rare(|rare| rare.foreign = Some(foreign));
+        self
+    }
+
+    pub(crate) fn foreign(&self) -> Option<&Foreign> {
+        self.rare.as_ref()?.foreign.as_ref()
     }
 
     /// Notes on the receipt, where there is one, that this copy ended badly.

@@ -32,6 +32,16 @@ impl Format {
     /// Every format, those to come included.
     pub const ANY: Self = Self(u8::MAX);
 
+    /// Returns the name of a single format, and of a set the name of its first one.
+    pub(crate) fn name(self) -> &'static str {
+        NAMES.iter().find(|(format, _)| self.intersects(*format)).map_or("unknown", |(_, name)| *name)
+    }
+
+    /// Returns the single format of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        NAMES.iter().find(|(_, known)| *known == name).map(|(format, _)| *format)
+    }
+
     /// Says whether the two sets have a format in common.
     #[must_use]
     pub const fn intersects(self, other: Self) -> bool {

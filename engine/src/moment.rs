@@ -7,11 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// Returns the instant after `time` from now; one that never comes where there is none so late.
+/// Returns the instant after `time` from now; one that never comes where that is too late to count.
 pub(crate) fn after(time: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
-    let now = Instant::now();
-    now.checked_add(time).unwrap_or_else(|| now + NEVER)
+    Instant::now() + time.min(NEVER)
 }
 
 /// Nanoseconds since a while before the process first asked.
@@ -45,6 +44,12 @@ impl Moment {
 
     pub(crate) fn system_time(self) -> SystemTime {
         ORIGIN.time + Duration::from_nanos(self.0.get())
+    }
+
+    /// Returns the moment at which the clock on the wall shows `time`; none before the first moment that there is.
+    pub(crate) fn at(time: SystemTime) -> Option<Self> {
+        let elapsed = time.duration_since(ORIGIN.time).ok()?;
+        u64::try_from(elapsed.as_nanos()).ok().and_then(NonZeroU64::new).map(Self)
     }
 
     pub(crate) fn nanoseconds_since(self, earlier: Self) -> u64 {

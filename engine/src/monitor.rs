@@ -35,18 +35,20 @@ pub struct ActorStatistics {
     pub received: u64,
     /// Copies that it sent, on its outboxes and its error route.
     pub sent: u64,
-    /// Events for which its handler returned `Ok`.
+    /// Events for which its handler returned `Ok`, and those that it held and that are done.
     pub delivered: u64,
-    /// Events on which its handler failed.
+    /// Events on which its handler failed, and those that it held and that failed.
     pub failed: u64,
     /// Events that found its inbox full and went to their sender's error route.
     pub shed: u64,
-    /// Events that found its inbox full, or came after it had stopped, and were dropped.
+    /// Events that found its inbox full, or came after it had stopped, and were dropped, and those that it held and abandoned.
     pub dropped: u64,
     /// How often one of its own tasks was made anew.
     pub restarts: u64,
     /// Events that wait in its inbox now.
     pub queued: usize,
+    /// Events that it holds now: see [`Emitter::hold`](crate::Emitter::hold).
+    pub held: u64,
     /// How long its handler was busy, over all workers. Light actors that run within one task share its time by how many
     /// events each handled.
     pub busy: Duration,
@@ -108,10 +110,13 @@ impl Monitor {
         let mut held = 0;
         let mut words = Vec::new();
         for station in &self.0.stations {
-            let (queued, in_hand) = (station.inbox.depth(), station.in_hand());
-            if queued > 0 || in_hand > 0 {
-                held += queued as u64 + in_hand;
-                words.push(format!("`{}` {queued} queued and {in_hand} in hand", station.name));
+            let (queued, in_hand, kept) = (station.inbox.depth(), station.in_hand(), station.held());
+            held += queued as u64 + in_hand + kept;
+            match (queued as u64 + in_hand, kept) {
+                (0, 0) => {}
+                (_, 0) => words.push(format!("`{}` {queued} queued and {in_hand} in hand", station.name)),
+                (0, _) => words.push(format!("`{}` {kept} held", station.name)),
+                _ => words.push(format!("`{}` {queued} queued, {in_hand} in hand and {kept} held", station.name)),
             }
         }
         // What is neither was sent and has not arrived, or has not begun and is expected.
@@ -129,12 +134,13 @@ fn statistics(station: &Station) -> ActorStatistics {
         name: station.name.to_string(),
         received: read(&counters.received),
         sent: read(&counters.sent),
-        delivered: read(&counters.delivered),
-        failed: read(&counters.failed),
+        delivered: read(&counters.delivered) + read(&counters.released),
+        failed: read(&counters.failed) + read(&counters.held_failed),
         shed: read(&counters.shed),
-        dropped: read(&counters.dropped),
+        dropped: read(&counters.dropped) + read(&counters.abandoned),
         restarts: read(&counters.restarts),
         queued: station.inbox.depth(),
+        held: station.held(),
         busy: Duration::from_nanos(read(&counters.busy)),
         waiting: Duration::from_nanos(read(&counters.waiting)),
     }

@@ -18,6 +18,10 @@ impl Permit {
         Self(emitter)
     }
 
+    pub(crate) fn emitter(&self) -> &Inner {
+        &self.0
+    }
+
     /// Does what [`Emitter::offer_from`](crate::Emitter::offer_from) does, even while the flow stops.
     ///
     /// # Errors

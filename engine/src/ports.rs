@@ -98,6 +98,13 @@ impl Ports {
         Self::new(Role::Endpoint).with_inbox(DEFAULT_INBOX, takes)
     }
 
+    /// No inbox and no outbox: an actor that only starts and stops with its flow, such as a broker that others reach over
+    /// the network. It is connected to nothing.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self::new(Role::Pipe)
+    }
+
     /// Adds an inbox.
     #[must_use]
     pub fn with_inbox(mut self, name: impl Into<Text>, takes: Format) -> Self {
@@ -167,6 +174,10 @@ impl Ports {
     #[must_use]
     pub fn outboxes(&self) -> &[Port] {
         &self.outboxes
+    }
+
+    pub(crate) fn is_alone(&self) -> bool {
+        self.inboxes.is_empty() && self.outboxes.is_empty()
     }
 
     pub(crate) fn emits(&self) -> bool {

@@ -34,6 +34,11 @@ pub(crate) struct Counters {
     pub(crate) shed: AtomicU64,
     /// Events that found this actor's inbox full, or closed, and were dropped.
     pub(crate) dropped: AtomicU64,
+    /// Events that the actor kept after its handler had returned, and how they ended.
+    pub(crate) held: AtomicU64,
+    pub(crate) released: AtomicU64,
+    pub(crate) held_failed: AtomicU64,
+    pub(crate) abandoned: AtomicU64,
     pub(crate) busy: AtomicU64,
     pub(crate) waiting: AtomicU64,
     pub(crate) restarts: AtomicU64,
@@ -76,6 +81,13 @@ impl Station {
             Sent::Closed => Error::cancelled(format!("`{}` has stopped", self.name)),
             Sent::Full | Sent::All => self.overloaded(),
         }
+    }
+
+    /// Counts events that the actor keeps now.
+    pub(crate) fn held(&self) -> u64 {
+        let counters = &self.counters;
+        let ended = read(&counters.released) + read(&counters.held_failed) + read(&counters.abandoned);
+        read(&counters.held).saturating_sub(ended)
     }
 
     /// Counts events that were taken from the inbox and have not ended yet.

@@ -35,21 +35,6 @@ impl Load {
         words.extend(self.durable.then(|| format!("before={}", super::SERVICE)));
         words
     }
-
-    /// Reads such words.
-    ///
-    /// # Errors
-    /// Where they are none.
-    pub fn read(words: &[&str]) -> io::Result<Self> {
-        let [mode, number, bytes, requests, rest @ ..] = words else {
-            return Err(io::Error::other(format!("expected MODE NUMBER BYTES REQUESTS, found {words:?}")));
-        };
-        let read = |text: &str| text.parse::<usize>().map_err(io::Error::other);
-        let number = read(number)?;
-        let (clients, window) = if *mode == "window" { (1, number) } else { (number, 1) };
-        let rate = rest.iter().find_map(|word| word.strip_prefix("rate=")).map(read).transpose()?;
-        Ok(Self { clients, window, bytes: read(bytes)?, requests: read(requests)?, rate, durable: false })
-    }
 }
 
 /// What a client saw.

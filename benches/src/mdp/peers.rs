@@ -4,7 +4,6 @@ use std::io;
 use std::process::Command;
 
 use crate::mdp::{Broker, Load, Measured, SERVICE, build};
-use crate::mdp::ours::{CLIENT, WORKER};
 use crate::offspring::Offspring;
 
 /// What library clients and workers are built on.
@@ -26,12 +25,12 @@ impl Library {
         }
     }
 
-    fn command(self, program: &str, child: &str) -> io::Result<Command> {
+    fn command(self, program: &str) -> io::Result<Command> {
         match self {
             Self::Libzmq => Ok(Command::new(build::peer(program)?)),
             Self::Ours => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.arg(child);
+                let mut command = Command::new(build::our_peer()?);
+                command.arg(program);
                 Ok(command)
             }
         }
@@ -50,7 +49,7 @@ impl Workers {
     /// # Errors
     /// Where it cannot be built or does not start.
     pub fn start(library: Library, broker: &Broker, count: usize, keys: Option<&str>) -> io::Result<Self> {
-        let mut command = library.command("worker", WORKER)?;
+        let mut command = library.command("worker")?;
         command.args([&broker.endpoint, SERVICE, &count.to_string()]).envs(keys.map(|keys| ("CURVE_KEYS", keys)));
         Ok(Self { _offspring: Offspring::start(&mut command)? })
     }
@@ -67,7 +66,7 @@ pub fn measure(library: Library, broker: &Broker, load: &Load, keys: Option<&str
 
 fn try_to_measure(library: Library, broker: &Broker, load: &Load, keys: Option<&str>) -> io::Result<Measured> {
     let service = if load.durable { "titanic.request" } else { SERVICE };
-    let mut command = library.command("client", CLIENT)?;
+    let mut command = library.command("client")?;
     command.args([&broker.endpoint, service]).args(load.words()).envs(keys.map(|keys| ("CURVE_KEYS", keys)));
     let before = broker.cpu_time()?;
     let measured = Measured::read(&Offspring::start(&mut command)?.line()?)?;

@@ -7,6 +7,7 @@ mod common;
 mod delivery;
 mod errors;
 mod graph;
+mod held;
 mod lifecycle;
 mod log_actor;
 mod overflow;

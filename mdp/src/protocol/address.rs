@@ -33,6 +33,12 @@ impl Address {
         self.0.starts_with(OURS)
     }
 
+    /// Returns a copy of its own, which keeps no larger message in memory that it came with.
+    #[must_use]
+    pub(crate) fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
     /// Returns the bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &Bytes {

@@ -37,6 +37,12 @@ impl Service {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// Returns a copy of its own, which keeps no larger message in memory that it came with.
+    #[must_use]
+    pub(crate) fn detached(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
     /// Returns the name as it stands on the wire.
     #[must_use]
     pub fn as_bytes(&self) -> &Bytes {

@@ -2,18 +2,24 @@
 
 use std::fmt;
 
-/// The number of a durable request, unlike any other: on the wire it is 32 hexadecimal digits (RFC 9).
+/// The number of a durable request, unlike any other: on the wire it is 32 hexadecimal digits, lower case
+/// where we write them (RFC 9).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(u128);
 
 impl Ticket {
-    /// Makes a ticket that nobody can guess.
+    /// Makes a ticket that nobody can guess: who knows it may read the reply.
+    ///
+    /// # Panics
+    /// Where the operating system has no random numbers to give.
     #[must_use]
     pub fn unique() -> Self {
-        Self(fastrand::u128(..))
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
+        Self(u128::from_be_bytes(bytes))
     }
 
-    /// Reads a ticket from the wire: 32 hexadecimal digits and nothing else.
+    /// Reads a ticket from the wire: 32 hexadecimal digits of either case, and nothing else.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() != 32 || !text.iter().all(u8::is_ascii_hexdigit) {

@@ -1,1 +1,12 @@
-//! The sockets: the only part that knows a ZeroMQ library.
+//! ZeroMQ sockets. The rest of the crate sees [`Socket`] alone: what library does the work is known here and nowhere else.
+
+mod endpoint;
+mod omq;
+mod security;
+mod settings;
+mod socket;
+
+pub use endpoint::Endpoint;
+pub use security::{Allow, Keys, KeysFile, Password, PlainUsers, PublicKey, Security, check_exposure};
+pub use settings::{Backend, SocketSettings};
+pub use socket::{Change, Changes, Kind, Refused, Socket};

@@ -1,0 +1,8 @@
+//! One file for each command.
+
+pub(crate) mod broker;
+pub(crate) mod call;
+pub(crate) mod keys;
+pub(crate) mod registry;
+pub(crate) mod services;
+pub(crate) mod worker;

@@ -1,0 +1,370 @@
+//! A worker of a service: requests come out of its outbox, and what comes into its inbox answers them.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use playhouse_engine::EnvelopeLimits;
+use playhouse_engine::{
+    Context, Emitter, Error, Event, EventId, Format, Light, Outbox, Payload, Permit, Ports, Receipt, Result,
+};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::body::{PARTIAL, SERVICE, body_of, event_of, is_envelope};
+use crate::protocol::{Frames, Service, Version, failure_body};
+use crate::protocol::{Worker, WorkerSettings};
+use crate::registration::{Assignment, Registration, Workplace};
+use crate::registry::{Brokers, Follower};
+use crate::transport::{Endpoint, SocketSettings};
+
+/// How long a registration that failed for good waits before it is begun anew.
+const FAILED: Duration = Duration::from_secs(5);
+
+/// A worker of a Majordomo service: an endpoint of a flow.
+///
+/// Each request leaves its outbox as an event, whole where a playhouse client sent it, else as [`Payload::Bytes`]. An event that
+/// comes into its inbox with the same id, which everything derived from the request has, is the reply. One whose attribute
+/// [`PARTIAL`] is `true` is a part of it, more follow (0.2 only). An event that comes by an error route answers with its error.
+///
+/// Whatever the flow does, a request is answered: where all that came of it has ended without a reply, or its time is up, by
+/// a typed error. A worker that dies answers nothing, and the broker gives its request to another.
+///
+/// The protocol gives a worker one request at a time, so `concurrency` is the number of registrations at each broker.
+///
+/// ```no_run
+/// use playhouse_engine::{Director, Event, map};
+/// use playhouse_mdp::{Brokers, MdpWorker};
+///
+/// # fn flow() -> playhouse_engine::Result<()> {
+/// let mut director = Director::new("greeter");
+/// let worker = director.register("worker", MdpWorker::new("greeting", Brokers::at("tcp://127.0.0.1:5555")?)?.concurrency(4));
+/// let greet = director.register("greet", map(|event: &Event| event.derive(format!("Hello, {}", event.payload()))));
+/// director.connect(worker, greet);
+/// director.connect(greet, worker);
+/// director.connect_default_error(worker);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct MdpWorker {
+    service: Service,
+    brokers: Brokers,
+    concurrency: usize,
+    settings: WorkerSettings,
+    socket: SocketSettings,
+    deadline: Duration,
+    limits: EnvelopeLimits,
+    requests: Option<Requests>,
+}
+
+impl MdpWorker {
+    /// Makes a worker of `service` at every one of `brokers`.
+    ///
+    /// # Errors
+    /// `Malformed` where `service` cannot be a name.
+    pub fn new(service: &str, brokers: Brokers) -> Result<Self> {
+        Ok(Self {
+            service: Service::new(service.to_owned())?,
+            brokers,
+            concurrency: 1,
+            settings: WorkerSettings::default(),
+            socket: SocketSettings::default(),
+            deadline: Duration::from_secs(30),
+            limits: EnvelopeLimits::default(),
+            requests: None,
+        })
+    }
+
+    /// Sets how many requests of each broker are worked on at a time: so many registrations there are. One by default.
+    #[must_use]
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.concurrency = concurrency.max(1);
+        self
+    }
+
+    /// Sets the time for a request that names none itself, after which it is answered by a `Timeout`; 30 s by default.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Sets the protocol's version and times.
+    #[must_use]
+    pub fn settings(mut self, settings: WorkerSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Sets the limits and the security of the sockets.
+    #[must_use]
+    pub fn socket(mut self, socket: SocketSettings) -> Self {
+        self.socket = socket;
+        self
+    }
+
+    /// Sets the limits of events that travel whole.
+    #[must_use]
+    pub fn limits(mut self, limits: EnvelopeLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+impl Light for MdpWorker {
+    fn ports(&self) -> Ports {
+        // Several replies may be given at once: each belongs to a request of its own.
+        Ports::endpoint(Format::ANY).with_outbox("outbox", Format::ANY).concurrent()
+    }
+
+    async fn start(&mut self, context: Context) -> Result<()> {
+        let requests = Requests(Arc::new(Inner {
+            pending: Mutex::default(),
+            emitter: context.emitter()?,
+            service: self.service.clone(),
+            version: self.settings.version,
+            deadline: self.deadline,
+            limits: self.limits.clone(),
+        }));
+        self.requests = Some(requests.clone());
+        let registrations = Registrations {
+            brokers: self.brokers.clone(),
+            concurrency: self.concurrency,
+            service: self.service.clone(),
+            settings: self.settings.clone(),
+            socket: self.socket.clone(),
+            requests,
+        };
+        let stop = context.stopping();
+        context.spawn("registrations", move || registrations.clone().run(stop.clone()));
+        Ok(())
+    }
+
+    fn handle(&self, event: &Event, _: &mut Outbox) -> Result<()> {
+        match &self.requests {
+            Some(requests) => requests.reply(event),
+            None => Err(Error::internal("the worker has not started")),
+        }
+    }
+}
+
+/// Runs as many registrations at each broker as are wanted, while brokers come and go.
+#[derive(Clone)]
+struct Registrations {
+    brokers: Brokers,
+    concurrency: usize,
+    service: Service,
+    settings: WorkerSettings,
+    socket: SocketSettings,
+    requests: Requests,
+}
+
+impl Registrations {
+    async fn run(self, stop: CancellationToken) -> Result<()> {
+        let mut follower: Follower = self.brokers.follow();
+        let mut running: HashMap<String, CancellationToken> = HashMap::new();
+        // Dropped with this task, it takes all registrations with it.
+        let mut tasks = JoinSet::new();
+        loop {
+            let brokers = follower.now();
+            running.retain(|broker, stop| {
+                let stays = brokers.contains(broker);
+                if !stays {
+                    stop.cancel();
+                }
+                stays
+            });
+            for broker in brokers {
+                if !running.contains_key(&broker) {
+                    let stop = stop.child_token();
+                    self.register(&broker, &stop, &mut tasks)?;
+                    running.insert(broker, stop);
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = follower.changed() => {}
+                Some(_) = tasks.join_next() => {}
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    fn register(&self, broker: &str, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> Result<()> {
+        let endpoint: Endpoint = broker.parse()?;
+        for _ in 0..self.concurrency {
+            let (each, endpoint, stop) = (self.clone(), endpoint.clone(), stop.clone());
+            tasks.spawn(async move {
+                while let Err(error) = each.serve(endpoint.clone(), stop.clone()).await {
+                    tracing::error!(%error, broker = %endpoint, service = %each.service, "a registration failed");
+                    if stop.run_until_cancelled(tokio::time::sleep(FAILED)).await.is_none() {
+                        break;
+                    }
+                }
+            });
+        }
+        Ok(())
+    }
+
+    async fn serve(&self, broker: Endpoint, stop: CancellationToken) -> Result<()> {
+        let worker = Worker::new(self.service.clone(), self.settings.clone(), Instant::now().into_std());
+        Registration::new(worker).run(self.requests.clone(), broker, self.socket.clone(), stop).await
+    }
+}
+
+/// The requests that wait for their replies.
+#[derive(Clone)]
+struct Requests(Arc<Inner>);
+
+struct Inner {
+    pending: Mutex<HashMap<EventId, Pending>>,
+    emitter: Emitter,
+    service: Service,
+    version: Version,
+    deadline: Duration,
+    limits: EnvelopeLimits,
+}
+
+struct Pending {
+    registration: Arc<Registration>,
+    number: u64,
+    /// The id under which the client knows the event, where it came whole.
+    wire: Option<EventId>,
+    asked: Frames,
+    /// The flow is not drained before the request is answered.
+    _permit: Arc<Permit>,
+}
+
+impl Pending {
+    fn body_of(&self, reply: &Event) -> Frames {
+        match (self.wire, reply.error()) {
+            (Some(wire), _) => {
+                let whole = Event::with_id(wire, reply.payload().clone())
+                    .with_correlation_id(reply.correlation_id().into_owned())
+                    .with_attributes(reply.attributes().clone());
+                body_of(&reply.error().cloned().into_iter().fold(whole, Event::with_error), true)
+            }
+            (None, Some(error)) => failure_body(error, &self.asked),
+            (None, None) => body_of(reply, false),
+        }
+    }
+
+    fn fail(self, error: &Error) {
+        let body = match self.wire {
+            Some(wire) => body_of(&Event::with_id(wire, Payload::Empty).with_error(error.clone()), true),
+            None => failure_body(error, &self.asked),
+        };
+        self.registration.reply(self.number, body);
+    }
+}
+
+impl Requests {
+    fn lock(&self) -> MutexGuard<'_, HashMap<EventId, Pending>> {
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remove(&self, id: EventId) -> Option<Pending> {
+        self.lock().remove(&id)
+    }
+
+    fn reply(&self, event: &Event) -> Result<()> {
+        if event.attribute(PARTIAL).and_then(|value| value.as_boolean()) == Some(true) {
+            return self.reply_partially(event);
+        }
+        match self.remove(event.id()) {
+            Some(pending) => {
+                let body = pending.body_of(event);
+                pending.registration.reply(pending.number, body);
+            }
+            // Answered already, by its deadline or by an earlier reply.
+            None => tracing::debug!(id = %event.id(), "a reply came for a request that has ended; it is dropped"),
+        }
+        Ok(())
+    }
+
+    fn reply_partially(&self, event: &Event) -> Result<()> {
+        if self.0.version == Version::V1 {
+            return Err(Error::unsupported("version 0.1 of the protocol has no partial replies: expected one reply"));
+        }
+        let found = self.lock().get(&event.id()).map(|pending| {
+            let body = pending.body_of(&event.clone().without_attribute(PARTIAL));
+            (pending.registration.clone(), pending.number, body)
+        });
+        if let Some((registration, number, body)) = found {
+            registration.reply_partially(number, body);
+        }
+        Ok(())
+    }
+
+    /// Everything that came of the request's event has ended.
+    fn settle(&self, id: EventId, outcome: Result<()>) {
+        if let Some(pending) = self.remove(id) {
+            pending.fail(&outcome.err().unwrap_or_else(|| Error::internal("the request ended without a reply")));
+        }
+    }
+
+    /// Makes the event of a request, and waits for its reply from now on.
+    fn open(&self, assignment: Assignment, permit: Arc<Permit>) -> Option<Event> {
+        let Assignment { registration, number, body } = assignment;
+        let asked = body.clone();
+        let is_whole = is_envelope(&body);
+        let event = match event_of(body, &self.0.limits) {
+            Ok(event) => event.without_error(),
+            Err(error) => {
+                registration.reply(number, failure_body(&error, &asked));
+                return None;
+            }
+        };
+        let wire = is_whole.then(|| event.id());
+        let deadline = event.deadline().unwrap_or_else(|| Instant::now() + self.0.deadline);
+        let service = self.0.service.as_str().to_owned();
+        let pending = Pending { registration: registration.clone(), number, wire, asked, _permit: permit };
+        let mut waiting = self.lock();
+        // The same event may be here twice, as after a redelivery to this very process.
+        let event = if waiting.contains_key(&event.id()) { event.branch(event.payload().clone()) } else { event };
+        let id = event.id();
+        if let Entry::Vacant(entry) = waiting.entry(id) {
+            entry.insert(pending);
+        }
+        drop(waiting);
+        registration.expires(deadline, id);
+        let requests = self.clone();
+        let receipt = Receipt::new(move |outcome| requests.settle(id, outcome));
+        Some(event.with_deadline(deadline).with_attribute(SERVICE, service).with_receipt(receipt))
+    }
+}
+
+impl Workplace for Requests {
+    fn take(&self, assignment: Assignment) -> impl Future<Output = ()> + Send + 'static {
+        let requests = self.clone();
+        async move {
+            let Ok(permit) = requests.0.emitter.permit() else {
+                // The flow stops: another worker does it.
+                return assignment.registration.give_back(assignment.number);
+            };
+            let permit = Arc::new(permit);
+            if let Some(event) = requests.open(assignment, permit.clone())
+                && let Err(error) = permit.send_from(0, event).await
+            {
+                tracing::error!(%error, "a request could not enter the flow");
+            }
+        }
+    }
+
+    fn expire(&self, request: EventId) {
+        if let Some(pending) = self.remove(request) {
+            pending.fail(&Error::timeout(format!("`{}` did not reply in time", self.0.service)));
+        }
+    }
+}
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Requests").field("waiting", &self.lock().len()).finish_non_exhaustive()
+    }
+}

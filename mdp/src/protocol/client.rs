@@ -1,0 +1,568 @@
+//! A client without I/O: which request goes over which link to which broker, and how each of them ends.
+//!
+//! A reply says nothing of the request that it answers but the service. So there are two ways: requests in an envelope share
+//! one link to each broker, for the envelope's head names the event; plain ones have a link for themselves as long as they
+//! last, and one that was given up takes its link with it, so that a late reply cannot reach the next.
+//!
+//! A request whose connection is lost goes to another broker, or to the same when it is back, at most `attempts` times: the
+//! protocol takes work to be such that it can be done twice. Once a part of the reply has come, it is not sent again.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use playhouse_engine::Envelope;
+use playhouse_engine::{Error, EventId, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{Frames, Service, ToClient, Version, decode_at_client, encode, read_failure};
+
+/// How long to wait before a socket that took no more is tried again, unless it shows a sign of life before.
+const FULL: Duration = Duration::from_millis(10);
+
+/// How a client asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClientSettings {
+    /// The version of the protocol.
+    pub version: Version,
+    /// Whether requests travel as whole events, which every playhouse worker understands. Workers of others want the plain
+    /// payload.
+    pub envelope: bool,
+    /// How often a request is sent, at most, when connections are lost under it.
+    pub attempts: u32,
+    /// How long to wait for a reply before the request is sent again, over a new connection. Without it, as long as the
+    /// request's own time allows: work that takes long is then not done twice.
+    #[serde(with = "humantime_serde")]
+    pub attempt: Option<Duration>,
+    /// How many requests in envelopes wait for their replies at one broker at a time.
+    pub window: usize,
+    /// How many connections plain requests have, each for one request at a time.
+    pub connections: usize,
+    /// How many requests there are in all, those that wait for a connection included; more are refused.
+    pub requests: usize,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self {
+            version: Version::default(),
+            envelope: true,
+            attempts: 3,
+            attempt: None,
+            window: 1_024,
+            connections: 64,
+            requests: 4_096,
+        }
+    }
+}
+
+/// The number of a connection, never used twice by one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(u64);
+
+/// What the one who runs a [`Client`] must do.
+#[derive(Debug)]
+pub enum ClientOutput {
+    /// Open a socket to the broker, and say when it is connected and when that is lost.
+    Open {
+        /// The link that the socket is.
+        link: LinkId,
+        /// The address of the broker, as it was given.
+        broker: String,
+    },
+    /// Send over the link.
+    Send {
+        /// The link.
+        link: LinkId,
+        /// The request that is sent, for [`Client::unsent`].
+        request: EventId,
+        /// What to send.
+        frames: Frames,
+    },
+    /// Close the socket of the link.
+    Close {
+        /// The link.
+        link: LinkId,
+    },
+    /// A part of a reply has come.
+    Partial {
+        /// The request.
+        request: EventId,
+        /// The frames that the worker sent.
+        body: Frames,
+    },
+    /// A request has ended.
+    Finished {
+        /// The request.
+        request: EventId,
+        /// The frames that the worker sent, or why there are none.
+        outcome: Result<Frames>,
+    },
+}
+
+#[derive(Debug)]
+struct Link {
+    broker: String,
+    is_up: bool,
+    /// The socket took no more when it was last asked.
+    is_full: bool,
+    /// How many requests wait for a reply over it.
+    under_way: usize,
+    /// The one request of a plain link.
+    request: Option<EventId>,
+}
+
+#[derive(Debug)]
+struct Request {
+    service: Service,
+    body: Frames,
+    allowed: Duration,
+    deadline: Instant,
+    /// When it is sent again.
+    attempt_ends: Option<Instant>,
+    attempts: u32,
+    link: Option<LinkId>,
+    has_part: bool,
+}
+
+/// What came that belonged to no request, by why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ClientCounters {
+    /// Not a message of the protocol, or of another service.
+    pub malformed: u64,
+    /// A reply to a request that has ended, or that was never sent.
+    pub unmatched: u64,
+    /// Requests that were sent again.
+    pub resent: u64,
+}
+
+/// The requests of a client, and its links to brokers.
+#[derive(Debug)]
+pub struct Client {
+    settings: ClientSettings,
+    brokers: Vec<String>,
+    /// Where the next request goes, or the next link.
+    turn: usize,
+    links: HashMap<LinkId, Link>,
+    /// The links in the order of opening; for plain requests those that are idle and connected.
+    ready: VecDeque<LinkId>,
+    last_link: u64,
+    requests: HashMap<EventId, Request>,
+    /// Requests that wait for a link, first to last.
+    waiting: VecDeque<EventId>,
+    /// When which request ends or is sent again.
+    times: BTreeSet<(Instant, EventId)>,
+    counters: ClientCounters,
+}
+
+impl Client {
+    /// Makes a client that knows no broker yet.
+    #[must_use]
+    pub fn new(settings: ClientSettings) -> Self {
+        Self {
+            settings,
+            brokers: Vec::new(),
+            turn: 0,
+            links: HashMap::new(),
+            ready: VecDeque::new(),
+            last_link: 0,
+            requests: HashMap::new(),
+            waiting: VecDeque::new(),
+            times: BTreeSet::new(),
+            counters: ClientCounters::default(),
+        }
+    }
+
+    /// Says which brokers there are. What was under way at others goes to these.
+    pub fn set_brokers(&mut self, brokers: Vec<String>, now: Instant, outputs: &mut Vec<ClientOutput>) {
+        let gone: Vec<LinkId> =
+            self.links.iter().filter(|(_, link)| !brokers.contains(&link.broker)).map(|(&id, _)| id).collect();
+        for id in gone {
+            self.close(id, outputs);
+            self.give_back(id, now, outputs);
+        }
+        self.brokers = brokers;
+        if self.settings.envelope {
+            for broker in self.brokers.clone() {
+                if !self.links.values().any(|link| link.broker == broker) {
+                    self.open(broker, outputs);
+                }
+            }
+        }
+        self.place(now, outputs);
+    }
+
+    /// Takes a request that must end by `deadline`. Where it is in an envelope, `id` must be the one that the head names.
+    ///
+    /// # Errors
+    /// `Overloaded` where there are as many requests as the settings allow; `Conflict` where one has this id.
+    pub fn request(
+        &mut self,
+        id: EventId,
+        service: Service,
+        body: Frames,
+        deadline: Instant,
+        now: Instant,
+        outputs: &mut Vec<ClientOutput>,
+    ) -> Result<()> {
+        if self.requests.len() >= self.settings.requests {
+            let message = format!("{} requests are under way already", self.settings.requests);
+            return Err(Error::overloaded(message).retry_after(Duration::from_secs(1)));
+        }
+        if self.requests.contains_key(&id) {
+            return Err(Error::conflict(format!("a request of the event `{id}` is under way already")));
+        }
+        let allowed = deadline.saturating_duration_since(now);
+        let request =
+            Request { service, body, allowed, deadline, attempt_ends: None, attempts: 0, link: None, has_part: false };
+        self.times.insert((deadline, id));
+        self.requests.insert(id, request);
+        self.waiting.push_back(id);
+        self.place(now, outputs);
+        Ok(())
+    }
+
+    /// Forgets a request that nobody waits for any more.
+    pub fn cancel(&mut self, id: EventId, now: Instant, outputs: &mut Vec<ClientOutput>) {
+        if let Some(request) = self.take(id) {
+            self.abandon_link(&request, outputs);
+            self.place(now, outputs);
+        }
+    }
+
+    /// The socket of the link is connected.
+    pub fn up(&mut self, id: LinkId, now: Instant, outputs: &mut Vec<ClientOutput>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if !link.is_up {
+            link.is_up = true;
+            link.is_full = false;
+            if !self.settings.envelope {
+                self.ready.push_back(id);
+            }
+            self.place(now, outputs);
+        }
+    }
+
+    /// The connection of the link was lost, and with it perhaps what was sent.
+    pub fn lost(&mut self, id: LinkId, now: Instant, outputs: &mut Vec<ClientOutput>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.is_up = false;
+        link.under_way = 0;
+        if !self.settings.envelope {
+            self.close(id, outputs);
+        }
+        self.give_back(id, now, outputs);
+        self.place(now, outputs);
+    }
+
+    /// The link's socket took no more: the request waits for room.
+    pub fn unsent(&mut self, id: LinkId, request: EventId, now: Instant) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.is_full = true;
+            link.under_way = link.under_way.saturating_sub(1);
+            link.request = None;
+        }
+        if let Some(waiting) = self.requests.get_mut(&request) {
+            waiting.link = None;
+            waiting.attempts = waiting.attempts.saturating_sub(1);
+            self.waiting.push_front(request);
+            self.times.insert((now + FULL, request));
+        }
+    }
+
+    /// Takes what came over the link.
+    pub fn receive(&mut self, id: LinkId, frames: Frames, now: Instant, outputs: &mut Vec<ClientOutput>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.is_full = false;
+        let (only, under_way) = (link.request, link.under_way);
+        let Ok(message) = decode_at_client(self.settings.version, frames) else {
+            self.counters.malformed += 1;
+            if let Some(request) = only {
+                let error = Error::malformed("the broker sent what is no message of the protocol");
+                self.finish(request, Err(error), outputs);
+            }
+            return self.place(now, outputs);
+        };
+        let (service, body, is_final) = match message {
+            ToClient::Partial { service, body } => (service, body, false),
+            ToClient::Final { service, body } => (service, body, true),
+        };
+        let failure = read_failure(&body);
+        let named = match &failure {
+            Some((_, head)) => Envelope::id_of(head),
+            None => body.first().and_then(|head| Envelope::id_of(head)),
+        };
+        // A worker that is not ours answers without a head: that can be told only where one request is under way.
+        let lone = || {
+            let mut over_it = self.requests.iter().filter(|(_, request)| request.link == Some(id));
+            if under_way == 1 { over_it.next().map(|(&id, _)| id) } else { None }
+        };
+        let Some(request) = only.or(named).or_else(lone) else {
+            self.counters.unmatched += 1;
+            return;
+        };
+        match self.requests.get_mut(&request) {
+            Some(known) if known.service == service => known.has_part = true,
+            Some(_) => {
+                self.counters.malformed += 1;
+                return;
+            }
+            None => {
+                self.counters.unmatched += 1;
+                return;
+            }
+        }
+        match failure {
+            Some((error, _)) => self.finish(request, Err(error), outputs),
+            None if is_final => self.finish(request, Ok(body), outputs),
+            None => {
+                self.restart_attempt(request, now);
+                outputs.push(ClientOutput::Partial { request, body });
+            }
+        }
+        self.place(now, outputs);
+    }
+
+    /// Ends the requests whose time is up, and sends those again whose attempt is.
+    pub fn tick(&mut self, now: Instant, outputs: &mut Vec<ClientOutput>) {
+        for link in self.links.values_mut() {
+            link.is_full = false;
+        }
+        while let Some(&(time, id)) = self.times.first()
+            && time <= now
+        {
+            self.times.remove(&(time, id));
+            let Some(request) = self.requests.get_mut(&id) else { continue };
+            if request.deadline <= now {
+                let error = self.too_late(id);
+                self.give_up(id, error, outputs);
+            } else if request.attempt_ends.is_some_and(|end| end <= now) {
+                request.attempt_ends = None;
+                let allowed = self.settings.attempts;
+                if request.attempts >= allowed {
+                    let service = &request.service;
+                    let error = Error::timeout(format!("no reply from `{service}` in {allowed} attempts"));
+                    self.give_up(id, error, outputs);
+                } else {
+                    self.send_again(id, outputs);
+                }
+            }
+        }
+        self.place(now, outputs);
+    }
+
+    /// Returns when [`Client::tick`] has something to do next.
+    #[must_use]
+    pub fn next_tick(&self) -> Option<Instant> {
+        self.times.first().map(|(time, _)| *time)
+    }
+
+    /// Says whether a request with this id has not ended.
+    #[must_use]
+    pub fn is_under_way(&self, id: EventId) -> bool {
+        self.requests.contains_key(&id)
+    }
+
+    /// Returns how many requests have not ended.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Returns what was counted.
+    #[must_use]
+    pub fn counters(&self) -> ClientCounters {
+        self.counters
+    }
+
+    /// Sends what waits, as far as there are links for it.
+    fn place(&mut self, now: Instant, outputs: &mut Vec<ClientOutput>) {
+        while let Some(&id) = self.waiting.front() {
+            let Some(link) = self.choose() else { break };
+            self.waiting.pop_front();
+            self.send(id, link, now, outputs);
+        }
+        if !self.settings.envelope {
+            self.open_for_waiting(outputs);
+        }
+    }
+
+    /// Chooses the link for the next request: the brokers in turn.
+    fn choose(&mut self) -> Option<LinkId> {
+        if !self.settings.envelope {
+            return self.ready.pop_front();
+        }
+        for _ in 0..self.ready.len() {
+            self.turn = (self.turn + 1) % self.ready.len();
+            let id = self.ready[self.turn];
+            let window = self.settings.window;
+            if self.links.get(&id).is_some_and(|link| link.is_up && !link.is_full && link.under_way < window) {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    fn send(&mut self, id: EventId, link_id: LinkId, now: Instant, outputs: &mut Vec<ClientOutput>) {
+        let (Some(request), Some(link)) = (self.requests.get_mut(&id), self.links.get_mut(&link_id)) else { return };
+        link.under_way += 1;
+        if !self.settings.envelope {
+            link.request = Some(id);
+        }
+        request.link = Some(link_id);
+        request.attempts += 1;
+        if request.attempts > 1 {
+            self.counters.resent += 1;
+        }
+        let frames = encode::request(self.settings.version, &request.service, request.body.clone());
+        outputs.push(ClientOutput::Send { link: link_id, request: id, frames });
+        self.restart_attempt(id, now);
+    }
+
+    fn restart_attempt(&mut self, id: EventId, now: Instant) {
+        let (Some(allowed), Some(request)) = (self.settings.attempt, self.requests.get_mut(&id)) else { return };
+        if let Some(end) = request.attempt_ends.take() {
+            self.times.remove(&(end, id));
+        }
+        // A reply of which a part has come is waited for until the end.
+        if !request.has_part {
+            request.attempt_ends = Some(now + allowed);
+            self.times.insert((now + allowed, id));
+        }
+    }
+
+    /// Opens links for plain requests that wait, but no more than are of use.
+    fn open_for_waiting(&mut self, outputs: &mut Vec<ClientOutput>) {
+        let opening = self.links.values().filter(|link| !link.is_up).count();
+        let wanted = self.waiting.len().saturating_sub(opening);
+        let free = self.settings.connections.saturating_sub(self.links.len());
+        for _ in 0..wanted.min(free) {
+            if self.brokers.is_empty() {
+                return;
+            }
+            self.turn = (self.turn + 1) % self.brokers.len();
+            self.open(self.brokers[self.turn].clone(), outputs);
+        }
+    }
+
+    fn open(&mut self, broker: String, outputs: &mut Vec<ClientOutput>) {
+        self.last_link += 1;
+        let id = LinkId(self.last_link);
+        let link = Link { broker: broker.clone(), is_up: false, is_full: false, under_way: 0, request: None };
+        self.links.insert(id, link);
+        if self.settings.envelope {
+            self.ready.push_back(id);
+        }
+        outputs.push(ClientOutput::Open { link: id, broker });
+    }
+
+    fn close(&mut self, id: LinkId, outputs: &mut Vec<ClientOutput>) {
+        if self.links.remove(&id).is_some() {
+            self.ready.retain(|ready| *ready != id);
+            outputs.push(ClientOutput::Close { link: id });
+        }
+    }
+
+    /// What was under way over a link that is lost waits for another.
+    fn give_back(&mut self, id: LinkId, now: Instant, outputs: &mut Vec<ClientOutput>) {
+        let mut lost: Vec<(Instant, EventId)> = self
+            .requests
+            .iter()
+            .filter(|(_, request)| request.link == Some(id))
+            .map(|(&id, request)| (request.deadline, id))
+            .collect();
+        // Those with the least time left go first; they are put in front one by one.
+        lost.sort_unstable_by(|first, second| second.cmp(first));
+        for (_, request) in lost {
+            let Some(known) = self.requests.get_mut(&request) else { continue };
+            known.link = None;
+            if let Some(end) = known.attempt_ends.take() {
+                self.times.remove(&(end, request));
+            }
+            let service = &known.service;
+            if known.has_part {
+                let message = format!("the connection was lost after a part of the reply of `{service}`");
+                self.finish(request, Err(Error::unavailable(message)), outputs);
+            } else if known.attempts >= self.settings.attempts {
+                let message =
+                    format!("the connection was lost {} times under a request to `{service}`", known.attempts);
+                self.finish(request, Err(Error::unavailable(message)), outputs);
+            } else if known.deadline > now {
+                self.waiting.push_front(request);
+            }
+        }
+    }
+
+    fn send_again(&mut self, id: EventId, outputs: &mut Vec<ClientOutput>) {
+        let Some(link) = self.requests.get_mut(&id).and_then(|request| request.link.take()) else { return };
+        self.leave(link, outputs);
+        self.waiting.push_front(id);
+    }
+
+    /// A request goes off a link over which its reply may still come.
+    fn leave(&mut self, id: LinkId, outputs: &mut Vec<ClientOutput>) {
+        if self.settings.envelope {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.under_way = link.under_way.saturating_sub(1);
+            }
+        } else {
+            self.close(id, outputs);
+        }
+    }
+
+    fn give_up(&mut self, id: EventId, error: Error, outputs: &mut Vec<ClientOutput>) {
+        if let Some(request) = self.take(id) {
+            self.abandon_link(&request, outputs);
+            outputs.push(ClientOutput::Finished { request: id, outcome: Err(error) });
+        }
+    }
+
+    fn abandon_link(&mut self, request: &Request, outputs: &mut Vec<ClientOutput>) {
+        if let Some(link) = request.link {
+            self.leave(link, outputs);
+        }
+    }
+
+    /// A request has its reply: its link is free for another.
+    fn finish(&mut self, id: EventId, outcome: Result<Frames>, outputs: &mut Vec<ClientOutput>) {
+        let Some(request) = self.take(id) else { return };
+        if let Some(link_id) = request.link
+            && let Some(link) = self.links.get_mut(&link_id)
+        {
+            link.under_way = link.under_way.saturating_sub(1);
+            link.request = None;
+            if !self.settings.envelope {
+                self.ready.push_back(link_id);
+            }
+        }
+        outputs.push(ClientOutput::Finished { request: id, outcome });
+    }
+
+    fn take(&mut self, id: EventId) -> Option<Request> {
+        let request = self.requests.remove(&id)?;
+        self.times.remove(&(request.deadline, id));
+        if let Some(end) = request.attempt_ends {
+            self.times.remove(&(end, id));
+        }
+        if request.link.is_none() {
+            self.waiting.retain(|waiting| *waiting != id);
+        }
+        Some(request)
+    }
+
+    fn too_late(&self, id: EventId) -> Error {
+        let Some(request) = self.requests.get(&id) else { return Error::timeout("the time for the request is up") };
+        let (service, allowed) = (&request.service, request.allowed);
+        if request.attempts > 0 {
+            return Error::timeout(format!("no reply from `{service}` within {allowed:?}"));
+        }
+        let brokers = match self.brokers.as_slice() {
+            [] => "none is known".to_owned(),
+            brokers => format!("tried `{}`", brokers.join("`, `")),
+        };
+        Error::unavailable(format!("no broker could be reached for `{service}` within {allowed:?}: {brokers}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! A ZeroMQ socket, whatever library does the work.
+
+use std::fmt;
+
+use bytes::Bytes;
+use playhouse_engine::{Error, Result};
+use tokio::time::Instant;
+
+use super::{Backend, Endpoint, SocketSettings, omq};
+use crate::protocol::Frames;
+
+/// What a socket is for, in the words of ZeroMQ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Talks to many peers, each by its address in frame 0.
+    Router,
+    /// Talks to one peer, or to several in turn.
+    Dealer,
+    /// Hands each message to one of its peers.
+    Push,
+    /// Takes messages from all its peers.
+    Pull,
+    /// Sends each message to all who subscribed to what it begins with.
+    Pub,
+    /// Takes the messages that it subscribed to.
+    Sub,
+}
+
+/// Why a message was not taken.
+#[derive(Debug)]
+pub enum Refused {
+    /// There is no room for it now, or no peer yet.
+    Full(Frames),
+    /// Nobody has the address in its first frame.
+    Unroutable(Frames),
+    /// The socket is closed.
+    Closed,
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full(_) => Self::overloaded("the queue to the peer is full"),
+            Refused::Unroutable(_) => Self::unavailable("the peer is not connected"),
+            Refused::Closed => Self::unavailable("the socket is closed"),
+        }
+    }
+}
+
+/// What became of the connections of a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A peer is there: messages go to it and come from it. What was sent before may be lost: a connection that failed within
+    /// its handshake takes with it what was queued for it.
+    Connected,
+    /// A peer is gone. What was sent to it may have reached it or not. The socket connects again by itself.
+    Lost,
+    /// The peer let this socket know that it is not welcome, and why. The socket does not try again.
+    Rejected(String),
+}
+
+/// A ZeroMQ socket on the current tokio runtime.
+///
+/// Each method takes `&self`, so that one can wait for messages while another sends. Dropped without [`Socket::close`], it
+/// still sends what is queued, and nobody waits for that.
+pub struct Socket {
+    kind: Kind,
+    backend: omq::Omq,
+}
+
+impl Socket {
+    /// Opens a socket that talks to nobody yet.
+    ///
+    /// # Errors
+    /// `Malformed` where the settings make no sense, `Unsupported` where the library cannot do what they ask for.
+    ///
+    /// # Panics
+    /// Where there is no tokio runtime.
+    pub fn open(kind: Kind, settings: &SocketSettings) -> Result<Self> {
+        let Backend::Omq = settings.backend;
+        Ok(Self { kind, backend: omq::Omq::open(kind, settings)? })
+    }
+
+    /// Returns what the socket is for.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Lets peers connect to `endpoint`, and returns it with the port that was given for port 0.
+    ///
+    /// # Errors
+    /// `Unavailable` where the address is taken or is not one of this machine.
+    pub async fn bind(&self, endpoint: &Endpoint) -> Result<Endpoint> {
+        self.backend.bind(endpoint).await
+    }
+
+    /// Connects to `endpoint`, now or as soon as somebody is there, and again whenever the connection is lost, with waits
+    /// that grow. Returns at once.
+    ///
+    /// # Errors
+    /// `Malformed` where nothing can ever be there.
+    pub async fn connect(&self, endpoint: &Endpoint) -> Result<()> {
+        self.backend.connect(endpoint).await
+    }
+
+    /// Waits for a message and appends it and those that are there already to `into`, `most` in all. The first frame is
+    /// the address of the peer where this is a ROUTER. Nothing is lost where it is dropped before its end.
+    ///
+    /// # Errors
+    /// `Unavailable` where the socket is closed.
+    pub async fn receive(&self, into: &mut Vec<Frames>, most: usize) -> Result<()> {
+        self.backend.receive(into, most).await
+    }
+
+    /// Hands a message over to be sent, without waiting. A ROUTER takes the first frame for the address of the peer.
+    ///
+    /// # Errors
+    /// The message, where it cannot be sent now.
+    pub fn send(&self, frames: Frames) -> Result<(), Refused> {
+        self.backend.send(frames)
+    }
+
+    /// Hands a message over to be sent, and waits for room until `deadline`.
+    ///
+    /// # Errors
+    /// `Overloaded` where there was no room, `Unavailable` where nobody has the address or the socket is closed.
+    pub async fn send_waiting(&self, mut frames: Frames, deadline: Instant) -> Result<()> {
+        loop {
+            match self.send(frames) {
+                Ok(()) => return Ok(()),
+                Err(Refused::Full(back)) => frames = back,
+                Err(refused) => return Err(refused.into()),
+            }
+            if tokio::time::timeout_at(deadline, self.backend.room()).await.is_err() {
+                return Err(Refused::Full(frames).into());
+            }
+        }
+    }
+
+    /// Asks all publishers for the messages that begin with `prefix`; an empty one means all. For a SUB.
+    ///
+    /// # Errors
+    /// `NotAllowed` where the socket is no SUB.
+    pub async fn subscribe(&self, prefix: impl Into<Bytes>) -> Result<()> {
+        if self.kind != Kind::Sub {
+            return Err(Error::not_allowed(format!("only a SUB subscribes, and this is a {:?}", self.kind)));
+        }
+        self.backend.subscribe(prefix.into()).await
+    }
+
+    /// Lets the caller learn, from now on, when a peer was lost or came back: beside [`Socket::receive`], so that a client
+    /// can send at once again what is not answered yet.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        Changes { backend: self.backend.changes() }
+    }
+
+    /// Sends what is queued, for as long as the settings say, and closes.
+    pub async fn close(self) {
+        self.backend.close().await;
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Socket").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// The changes of a socket's connections, in their order.
+#[derive(Debug)]
+pub struct Changes {
+    backend: omq::OmqChanges,
+}
+
+impl Changes {
+    /// Waits for the next change; `None` once the socket is closed. Nothing is lost where it is dropped before its end.
+    pub async fn next(&mut self) -> Option<Change> {
+        self.backend.next().await
+    }
+}

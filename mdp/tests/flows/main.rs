@@ -1,0 +1,9 @@
+//! Brokers, clients and workers as a user has them: actors and processes over real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod broker;
+mod client;
+mod registry;
+mod support;
+mod worker;

@@ -1,0 +1,13 @@
+//! The sockets, by what their users see.
+
+#![allow(dead_code, clippy::unwrap_used)]
+
+mod connections;
+mod exchange;
+mod hostile;
+mod libzmq;
+mod security;
+mod support;
+
+#[path = "../support/pyzmq.rs"]
+mod pyzmq;
