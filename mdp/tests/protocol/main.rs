@@ -1,0 +1,15 @@
+//! The broker's state machine by the checklist of the protocol, without sockets and with a made-up clock.
+
+mod durable;
+mod frames;
+mod heartbeats;
+mod limits;
+mod malformed;
+mod management;
+mod random;
+mod redelivery;
+mod requests;
+mod stage;
+mod stop;
+mod versions;
+mod workers;
