@@ -1,5 +1,7 @@
 //! The broker's state machine by the checklist of the protocol, without sockets and with a made-up clock.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests too")]
+
 mod durable;
 mod frames;
 mod heartbeats;
