@@ -1,5 +1,7 @@
 //! A process that stores requests is killed -9, again and again: every ticket that it told of is there afterwards.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod titanic_support;
 
 use std::io::Write;
