@@ -43,7 +43,7 @@ async fn victim() {
         let tickets: Vec<_> = tickets.collect();
         say(&tickets.iter().map(|ticket| format!("stored {ticket}\n")).collect::<String>());
         // Most are closed again, so that there is something to compact.
-        let closed = &tickets[..if round % 20 == 0 { 40 } else { 50 }];
+        let closed = &tickets[..if round.is_multiple_of(20) { 40 } else { 50 }];
         // It is in doubt from now on.
         say(&closed.iter().map(|ticket| format!("closing {ticket}\n")).collect::<String>());
         for ticket in closed {
