@@ -27,6 +27,7 @@ static void *connect_to_broker(void)
     set_option(socket, ZMQ_LINGER, 0);
     set_option(socket, ZMQ_RCVTIMEO, HEARTBEAT_INTERVAL / 1000);
     set_option(socket, ZMQ_SNDTIMEO, HEARTBEAT_INTERVAL / 1000);
+    set_curve(socket);
     if (zmq_connect(socket, endpoint) != 0)
         fail(endpoint);
     send_command(socket, READY, service);

@@ -1,0 +1,92 @@
+//! Requests in numbers, and what became of them.
+
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::peer::Client;
+
+/// What became of many requests.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) answered: usize,
+    /// Not answered by their deadline.
+    pub(crate) hung: usize,
+    /// Whose connection ended, or whose answer was not what was sent.
+    pub(crate) broken: Vec<String>,
+    times: Vec<Duration>,
+}
+
+impl Tally {
+    /// Returns the time that 99 of 100 answers did not exceed.
+    pub(crate) fn p99(&mut self) -> Duration {
+        self.times.sort();
+        self.times
+            .get((self.times.len() * 99 / 100).min(self.times.len().saturating_sub(1)))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn add(&mut self, other: Self) {
+        self.answered += other.answered;
+        self.hung += other.hung;
+        self.broken.extend(other.broken);
+        self.times.extend(other.times);
+    }
+}
+
+/// Asks `count` times for what is sent, on `clients` connections at once, each of which has `patience` with each request.
+pub(crate) fn ask(endpoint: &str, service: &str, count: usize, clients: usize, patience: Duration) -> Tally {
+    let next = AtomicUsize::new(0);
+    let total = Mutex::new(Tally::default());
+    thread::scope(|scope| {
+        for _ in 0..clients {
+            scope.spawn(|| {
+                let numbers = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number < count);
+                let tally = ask_each(endpoint, service, std::iter::from_fn(numbers), patience);
+                total.lock().unwrap_or_else(PoisonError::into_inner).add(tally);
+            });
+        }
+    });
+    total.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Asks one by one on one connection until `ended`.
+pub(crate) fn ask_until(endpoint: &str, service: &str, ended: &AtomicBool, patience: Duration) -> Tally {
+    let numbers = (0..).take_while(|_| !ended.load(Ordering::Relaxed));
+    ask_each(endpoint, service, numbers, patience)
+}
+
+fn ask_each(endpoint: &str, service: &str, numbers: impl Iterator<Item = usize>, patience: Duration) -> Tally {
+    let mut tally = Tally::default();
+    let mut client = None;
+    for number in numbers {
+        if client.is_none() {
+            match Client::connect(endpoint) {
+                Ok(connected) => client = Some(connected),
+                Err(error) => {
+                    tally.broken.push(format!("connecting: {error}"));
+                    continue;
+                }
+            }
+        }
+        let began = Instant::now();
+        match client.as_mut().unwrap().echo(service, &format!("request {number}"), patience) {
+            Ok(()) => {
+                tally.answered += 1;
+                tally.times.push(began.elapsed());
+            }
+            Err(error) => {
+                // A late answer must not be taken for the next one's.
+                client = None;
+                match error.kind() {
+                    ErrorKind::TimedOut => tally.hung += 1,
+                    _ => tally.broken.push(error.to_string()),
+                }
+            }
+        }
+    }
+    tally
+}
