@@ -14,7 +14,7 @@ use playhouse::actors::http::Route;
 use playhouse::mdp::{Brokers, MdpBroker, MdpClient, MdpWorker};
 use playhouse::{Director, Event, Result, map, shutdown_signal};
 
-const BROKER: &str = "ipc://@playhouse-majordomo";
+const BROKER: &str = "inproc://majordomo";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     director.register("broker", MdpBroker::bind(BROKER)?);
 
     // The front: whatever path is asked for is the name of a service.
-    let http = director.register("http", HttpServer::on(listener).route(Route::any("/{service}")));
+    let http = director.register("http", HttpServer::on(listener).route(Route::new("/{service}")));
     let client = director.register("client", MdpClient::new(brokers.clone()).service_from("http.path.service"));
     director.connect(http, client);
     director.connect(client, http);

@@ -6,6 +6,7 @@ mod exit;
 mod peers;
 mod program;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -41,7 +42,8 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // `RUST_LOG` says more or less, for a part or for all.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,omq_tokio=warn"));
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(is_terminal).with_env_filter(filter).init();
     let outcome = match arguments.command {
         Command::Broker(arguments) => broker::run(arguments).await,
         Command::Registry(arguments) => registry::run(arguments).await,

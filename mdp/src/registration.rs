@@ -78,7 +78,7 @@ impl Registration {
 
     /// Leaves the broker without an answer to the request, so that another worker gets it.
     pub(crate) fn give_back(&self, number: u64) {
-        self.change(|worker, _, outputs| worker.give_back(number, outputs));
+        self.change(|worker, now, outputs| worker.give_back(number, now, outputs));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -176,6 +176,13 @@ struct Run<W> {
     is_stopping: bool,
     /// The request that the workplace has no room for yet.
     taking: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl<W> Drop for Run<W> {
+    /// An aborted task takes its connection with it, whoever still has a request of it in hand: so the broker notices.
+    fn drop(&mut self) {
+        self.registration.set_socket(None);
+    }
 }
 
 impl<W: Workplace> Run<W> {

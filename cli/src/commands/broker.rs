@@ -63,14 +63,14 @@ impl File {
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let stop = shutdown_signal();
     let file = arguments.settings.as_deref().map(File::read).transpose()?.unwrap_or_default();
-    let registry = arguments.registry.map(|endpoint| {
-        let security = ClientAccess::with_keys(arguments.registry_keys).security()?;
-        Ok(RegistryAddress { security, ..RegistryAddress::new(endpoint) })
-    });
+    let registry_access = ClientAccess::with_keys(arguments.registry_keys).security()?;
+    let registry = arguments
+        .registry
+        .map(|endpoint| RegistryAddress { security: registry_access, ..RegistryAddress::new(endpoint) });
     let server = BrokerServer::start(ServerSettings {
         bind: arguments.bind,
         advertise: arguments.advertise,
-        registry: registry.transpose()?,
+        registry,
         insecure: arguments.access.insecure,
         broker: file.broker,
         socket: SocketSettings { security: arguments.access.security()?, ..file.socket },

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use playhouse_engine::EnvelopeLimits;
 use playhouse_engine::{
-    Context, Emitter, Error, Event, EventId, Format, Light, Outbox, Payload, Permit, Ports, Receipt, Result,
+    Context, Emitter, Error, Event, EventId, Format, Kind, Light, Outbox, Payload, Permit, Ports, Receipt, Result,
 };
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,7 +31,8 @@ const FAILED: Duration = Duration::from_secs(5);
 /// [`PARTIAL`] is `true` is a part of it, more follow (0.2 only). An event that comes by an error route answers with its error.
 ///
 /// Whatever the flow does, a request is answered: where all that came of it has ended without a reply, or its time is up, by
-/// a typed error. A worker that dies answers nothing, and the broker gives its request to another.
+/// a typed error. A worker that dies, or gives the work up with a `Cancelled`, answers nothing, and the broker gives its request
+/// to another.
 ///
 /// The protocol gives a worker one request at a time, so `concurrency` is the number of registrations at each broker.
 ///
@@ -303,8 +304,12 @@ impl Requests {
 
     /// Everything that came of the request's event has ended.
     fn settle(&self, id: EventId, outcome: Result<()>) {
-        if let Some(pending) = self.remove(id) {
-            pending.fail(&outcome.err().unwrap_or_else(|| Error::internal("the request ended without a reply")));
+        let Some(pending) = self.remove(id) else { return };
+        match outcome {
+            Ok(()) => pending.fail(&Error::internal("the request ended without a reply")),
+            // The work was given up, as where the flow is aborted: another worker may do it.
+            Err(error) if error.kind() == Kind::Cancelled => pending.registration.give_back(pending.number),
+            Err(error) => pending.fail(&error),
         }
     }
 

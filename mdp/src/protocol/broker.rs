@@ -149,11 +149,15 @@ impl Broker {
         }
     }
 
-    /// Begins to drain: new requests are refused, those that wait or run go on. Durable ones that wait end with `Cancelled`,
-    /// for their keeper has them still.
+    /// Begins to drain: new requests are refused, those that run, or wait for workers that there are, go on. Durable ones that
+    /// wait end with `Cancelled`, for their keeper has them still.
     pub fn stop(&mut self, outputs: &mut Vec<Output>) {
         self.is_stopping = true;
         self.cancel_durable(outputs);
+        for service in self.services.names().cloned().collect::<Vec<_>>() {
+            self.give_up_unserved(&service, outputs);
+            self.services.forget_unused(&service);
+        }
     }
 
     /// Says whether no request waits or runs.

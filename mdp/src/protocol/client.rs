@@ -212,7 +212,9 @@ impl Client {
         if self.requests.contains_key(&id) {
             return Err(Error::conflict(format!("a request of the event `{id}` is under way already")));
         }
-        let allowed = deadline.saturating_duration_since(now);
+        // For a message: in whole milliseconds, as it was set.
+        let allowed = (deadline.saturating_duration_since(now) + Duration::from_micros(500)).as_millis();
+        let allowed = Duration::from_millis(u64::try_from(allowed).unwrap_or(u64::MAX));
         let request =
             Request { service, body, allowed, deadline, attempt_ends: None, attempts: 0, link: None, has_part: false };
         self.times.insert((deadline, id));

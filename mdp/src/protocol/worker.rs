@@ -184,11 +184,12 @@ impl Worker {
         true
     }
 
-    /// Leaves the broker without an answer to the request under way: it goes to another worker.
-    pub fn give_back(&mut self, number: u64, outputs: &mut Vec<WorkerOutput>) {
+    /// Leaves the broker without an answer to the request under way, which then goes to another worker, and begins anew
+    /// unless it stops.
+    pub fn give_back(&mut self, number: u64, now: Instant, outputs: &mut Vec<WorkerOutput>) {
         if self.client_of(number).is_some() {
-            self.request = None;
-            self.end(outputs);
+            outputs.push(WorkerOutput::Send(encode::disconnect(self.settings.version)));
+            self.reopen(now, outputs);
         }
     }
 
@@ -447,6 +448,15 @@ mod tests {
         busy.worker.reply(number, body("done"), busy.now, &mut outputs);
         assert_eq!(outputs.len(), 3);
         assert_eq!(outputs[1..], [busy.leave(), WorkerOutput::Close]);
+    }
+
+    #[test]
+    fn a_request_that_is_given_back_goes_to_another_worker() {
+        let mut bench = Bench::new(Version::V2);
+        let [WorkerOutput::Request { number, .. }] = bench.request()[..] else { panic!() };
+        let mut outputs = Vec::new();
+        bench.worker.give_back(number, bench.now, &mut outputs);
+        assert!(matches!(&outputs[..], [leave, WorkerOutput::Reopen { .. }] if *leave == bench.leave()));
     }
 
     #[test]

@@ -5,6 +5,8 @@ mod omq;
 mod security;
 mod settings;
 mod socket;
+#[cfg(feature = "zeromq")]
+mod zeromq;
 
 pub use endpoint::Endpoint;
 pub use security::{Allow, Keys, KeysFile, Password, PlainUsers, PublicKey, Security, check_exposure};

@@ -84,7 +84,8 @@ pub enum Backend {
     /// The crate `omq-tokio`: all that a socket can do here.
     #[default]
     Omq,
-    /// The crate `zeromq`: for loopback and ipc addresses only, without security.
+    /// The crate `zeromq`: for loopback and ipc addresses only, without inproc, security, limits, signs of life, and without
+    /// sending what is queued at a close.
     #[cfg(feature = "zeromq")]
     Zeromq,
 }

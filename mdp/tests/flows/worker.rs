@@ -181,9 +181,11 @@ async fn a_worker_that_vanishes_leaves_its_request_to_another() {
         let caller = caller(&broker.brokers(), version, true);
         let event = Event::new("x");
         let (reply, flow) = tokio::join!(caller.call("job", &event, PATIENCE), async {
-            first.output().await.unwrap();
-            // As a process that is killed: its sockets are closed, and nothing is said.
+            let request = first.output().await.unwrap();
+            // As a process that is killed: its connection ends, and nothing is said.
             drop(first);
+            broker.has_workers("job", 0).await;
+            drop(request);
             serve(worker("job", &broker.brokers(), version), |job: &Event| job.derive("done by the second")).await
         });
         assert_eq!(reply.unwrap().payload().to_string(), "done by the second");

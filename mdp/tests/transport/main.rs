@@ -8,6 +8,8 @@ mod hostile;
 mod libzmq;
 mod security;
 mod support;
+#[cfg(feature = "zeromq")]
+mod zeromq;
 
 #[path = "../support/pyzmq.rs"]
 mod pyzmq;

@@ -49,7 +49,17 @@ impl Broker {
     /// Gives what waits for a service to its idle workers, and forgets the service where it has neither.
     pub(super) fn settle(&mut self, service: &Service, now: Instant, outputs: &mut Vec<Output>) {
         self.dispatch(service, now, outputs);
+        if self.is_stopping {
+            self.give_up_unserved(service, outputs);
+        }
         self.services.forget_unused(service);
+    }
+
+    /// Ends what waits for a service without workers: when a stop has begun, nobody waits for one to come.
+    pub(super) fn give_up_unserved(&mut self, service: &Service, outputs: &mut Vec<Output>) {
+        for request in self.services.take_unserved(service) {
+            self.fail(service, &request, &stopped(&request.source), outputs);
+        }
     }
 
     /// Lets a request wait for another worker, unless that would do harm.

@@ -135,6 +135,15 @@ impl Services {
         all
     }
 
+    /// Takes out what waits for a service that has no workers.
+    pub(crate) fn take_unserved(&mut self, service: &Service) -> Vec<Request> {
+        let Some(state) = self.services.get_mut(service).filter(|state| state.workers == 0) else { return Vec::new() };
+        let taken: Vec<Request> = std::iter::from_fn(|| state.queue.take()).collect();
+        self.queued -= taken.len();
+        self.queued_size -= taken.iter().map(|request| request.size).sum::<usize>();
+        taken
+    }
+
     /// Takes out every request that waits, with its service.
     pub(crate) fn take_all(&mut self) -> Vec<(Service, Request)> {
         let mut all = Vec::new();

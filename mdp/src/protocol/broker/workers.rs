@@ -97,6 +97,17 @@ impl Worker {
         }
     }
 
+    /// Forgives it a time in which the broker itself did not look, so that what it said then may lie in the socket still.
+    pub(crate) fn forgive(&mut self, missed: Duration, now: Instant) {
+        let later = |time: &mut Instant| *time = time.checked_add(missed).map_or(now, |time| time.min(now));
+        later(&mut self.heard);
+        match &mut self.work {
+            Work::Idle { .. } => {}
+            Work::Busy(assignment) => later(&mut assignment.progress),
+            Work::Discarding { since, .. } => later(since),
+        }
+    }
+
     fn waits(&self, turn: u64) -> bool {
         matches!(self.work, Work::Idle { turn: own } if own == turn)
     }

@@ -1,0 +1,75 @@
+//! D8: a stop drains.
+
+use playhouse_engine::Kind;
+use playhouse_mdp::protocol::{Output, Ticket, Version};
+
+use crate::stage::{Stage, VERSIONS, assignment, check_failure, disconnect, reply};
+
+fn stop(stage: &mut Stage) -> Vec<Output> {
+    stage.outputs(|broker, _, outputs| broker.stop(outputs))
+}
+
+#[test]
+fn a_stop_refuses_what_is_new_and_ends_what_is_begun() {
+    for version in VERSIONS {
+        let mut stage = Stage::default();
+        stage.ready(version, "w", "echo");
+        stage.ask(version, "c1", "echo", "1");
+        stage.ask(version, "c2", "echo", "2");
+        assert!(stop(&mut stage).is_empty() && !stage.broker.is_drained());
+        assert_eq!(stage.ask(version, "c3", "echo", "3"), []);
+        check_failure(version, "ph:c", &stage.ask(version, "ph:c", "echo", "4"), Kind::Unavailable);
+        assert_eq!(stage.accounts().refused, 2);
+        let sent = stage.answer(version, "w", "c1", "a");
+        assert_eq!(sent, [reply(version, "c1", "echo", "a"), assignment(version, "w", "c2", "2")]);
+        assert!(!stage.broker.is_drained());
+        stage.answer(version, "w", "c2", "b");
+        assert!(stage.broker.is_drained());
+        assert_eq!(stage.sent(|broker, _, outputs| broker.disconnect_all(outputs)), [disconnect(version, "w")]);
+    }
+}
+
+#[test]
+fn a_broker_that_stops_still_says_how_it_is() {
+    let mut stage = Stage::default();
+    stop(&mut stage);
+    let sent = stage.ask(Version::V2, "c", "mmi.service", "echo");
+    assert_eq!(sent, [reply(Version::V2, "c", "mmi.service", "404")]);
+    assert!(stage.broker.statistics(stage.now).stopping);
+}
+
+#[test]
+fn a_worker_that_comes_during_a_stop_takes_what_waits() {
+    let mut stage = Stage::default();
+    stage.ask(Version::V2, "c", "echo", "q");
+    stop(&mut stage);
+    assert_eq!(stage.ready(Version::V2, "w", "echo"), [assignment(Version::V2, "w", "c", "q")]);
+}
+
+#[test]
+fn what_is_not_done_at_the_end_is_told_so() {
+    let mut stage = Stage::default();
+    stage.ready(Version::V1, "w", "one");
+    stage.ask(Version::V2, "ph:running", "one", "q");
+    stage.ask(Version::V1, "ph:waiting", "two", "q");
+    stage.ask(Version::V2, "foreign", "two", "q");
+    let sent = stage.sent(|broker, _, outputs| broker.disconnect_all(outputs));
+    assert_eq!(sent[0], disconnect(Version::V1, "w"));
+    check_failure(Version::V2, "ph:running", &sent[1..2], Kind::Unavailable);
+    check_failure(Version::V1, "ph:waiting", &sent[2..], Kind::Unavailable);
+    assert!(stage.broker.is_drained());
+    assert_eq!(stage.accounts().failed, 3);
+}
+
+#[test]
+fn durable_requests_that_wait_do_not_hold_a_stop_up() {
+    let mut stage = Stage::default();
+    let ticket = Ticket::unique();
+    stage.submit(ticket, "echo", "q");
+    let outputs = stop(&mut stage);
+    let [Output::Ended { ticket: found, outcome: Err(error) }] = outputs.as_slice() else { panic!("{outputs:?}") };
+    assert_eq!((*found, error.kind()), (ticket, Kind::Cancelled));
+    assert!(stage.broker.is_drained());
+    let outputs = stage.submit(ticket, "echo", "q");
+    assert!(matches!(&outputs[..], [Output::Ended { outcome: Err(error), .. }] if error.kind() == Kind::Cancelled));
+}
