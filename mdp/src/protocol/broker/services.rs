@@ -58,8 +58,11 @@ impl Services {
         self.services.keys()
     }
 
+    /// How many requests wait, counted anew.
     pub(crate) fn queued(&self) -> usize {
-        self.services.values().map(|state| state.queue.len()).sum()
+        let queued = self.services.values().map(|state| state.queue.len()).sum();
+        debug_assert_eq!(queued, self.queued, "what waits is counted twice");
+        queued
     }
 
     /// Looks whether one more worker may register for a service.
