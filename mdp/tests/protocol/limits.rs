@@ -208,3 +208,24 @@ fn a_limit_of_nothing_leaves_what_idle_workers_take() {
     assert_eq!(stage.ask(V2, "c", "echo", "q"), []);
     assert_eq!(stage.answer(V2, "w", "c", "a"), [reply(V2, "c", "echo", "a")]);
 }
+
+#[test]
+fn settings_of_nothing_or_without_end_are_no_trouble() {
+    for time in [Duration::ZERO, Duration::MAX] {
+        let settings = BrokerSettings {
+            heartbeat: time,
+            liveness: if time.is_zero() { 0 } else { u32::MAX },
+            expiry: time,
+            busy_timeout: Some(time),
+            attempts: 0,
+            ..BrokerSettings::default()
+        };
+        let mut stage = Stage::new(settings);
+        stage.ready(V2, "w", "echo");
+        assert_eq!(stage.ask(V2, "c", "echo", "q"), [assignment(V2, "w", "c", "q")]);
+        stage.ask(V2, "c", "echo", "q");
+        stage.pass(Duration::from_secs(1));
+        stage.answer(V2, "w", "c", "a");
+        stage.pass(Duration::from_secs(1));
+    }
+}
