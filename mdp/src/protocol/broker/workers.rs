@@ -168,3 +168,28 @@ impl IdleLine {
         self.count -= 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(line: &mut IdleLine, workers: &mut Workers, name: &'static str, turn: u64) {
+        let address = Address::new(name);
+        let service = Service::new("echo").unwrap();
+        workers.insert(address.clone(), Worker::new(address.clone(), Version::V2, service, turn, Instant::now()));
+        line.put(address, turn, workers);
+    }
+
+    #[test]
+    fn workers_that_come_and_go_leave_no_long_line_behind() {
+        let (mut line, mut workers) = (IdleLine::default(), Workers::new());
+        add(&mut line, &mut workers, "first", 0);
+        for turn in 1..1000 {
+            add(&mut line, &mut workers, "restless", turn);
+            assert!(line.entries.len() <= 2 * line.count + 16, "{} for {}", line.entries.len(), line.count);
+            workers.remove(&Address::new("restless"));
+            line.note_gone();
+        }
+        assert_eq!((line.len(), &line.entries[0].0), (1, &Address::new("first")));
+    }
+}
