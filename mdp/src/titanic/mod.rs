@@ -24,6 +24,7 @@
 //! [`TitanicOutput`]s and [`Report`]s between them.
 
 mod compaction;
+mod entry;
 mod files;
 mod log;
 mod machine;
@@ -31,6 +32,7 @@ mod order;
 mod queues;
 mod record;
 mod recovery;
+mod report;
 mod request;
 mod segment;
 mod settings;

@@ -5,7 +5,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use playhouse_engine::{Error, Result};
 
-use super::machine::{Entry, Purpose, State, Titanic, TitanicOutput};
+use super::entry::{Entry, Purpose, State};
+use super::machine::{Titanic, TitanicOutput};
 use super::order::{self, Content, Order};
 use super::record;
 use super::settings::TitanicSettings;

@@ -96,9 +96,8 @@ impl Disk {
             // Pages are written in any order.
             for page in (0..length).step_by(16) {
                 if random.bool() {
-                    for at in page..(page + 16).min(length).min(long) {
-                        bytes[at] = node.bytes[at];
-                    }
+                    let page = page.min(long)..(page + 16).min(length).min(long);
+                    bytes[page.clone()].copy_from_slice(&node.bytes[page]);
                 }
             }
             Node { synced: bytes.clone(), bytes }

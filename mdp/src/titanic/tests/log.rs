@@ -102,13 +102,19 @@ fn a_log_that_ends_anywhere_keeps_every_whole_record_before_and_goes_on() {
         disk.put(&segment::name(1), bytes[..end].to_vec());
         let (mut log, recovered) = open(&disk);
         assert_eq!(recovered.damages(), 0, "cut at {end}");
+        assert_eq!(disk.used() as u64, log.disk_size(), "cut at {end}");
         let count = found(&log).len();
         // A close takes one away again.
         assert!(count + 1 >= most, "cut at {end}");
         most = most.max(count);
         log.append(&[request(7)], 2000).unwrap();
+        // Until it is no longer the last segment, whose end may be anything.
+        for number in 10..20 {
+            log.append(&[request(number)], 2000).unwrap();
+        }
         drop(log);
-        let (log, _) = open(&disk);
+        let (log, recovered) = open(&disk);
+        assert_eq!(recovered.damages(), 0, "cut at {end}");
         assert_eq!(found(&log).len(), count, "cut at {end}");
         assert_eq!(log.load(ticket(7)).unwrap(), request(7).content, "cut at {end}");
     }
@@ -255,6 +261,27 @@ fn a_log_without_requests_takes_no_more_than_its_last_segments() {
     }
     assert!(disk.used() < 3 * 512, "{}", disk.used());
     assert_eq!(open(&disk).1.requests(), 0);
+}
+
+#[test]
+fn a_close_never_goes_before_what_it_closes() {
+    let mut random = fastrand::Rng::with_seed(13);
+    let disk = Disk::default();
+    let (mut log, _) = open(&disk);
+    let all = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+    log.append(&all.map(request), 1000).unwrap();
+    log.append(&all.map(close), 1000).unwrap();
+    log.append(&all.map(close), 1000).unwrap();
+    log.append(&[request(10)], 1000).unwrap();
+    // Two segments go, and none is made meanwhile.
+    for _ in 0..2 {
+        assert!(log.wants_step());
+        log.step().unwrap();
+        for _ in 0..20 {
+            assert_eq!(open(&disk.after_power_failure(&mut random)).1.requests(), 1);
+        }
+    }
+    assert!(!log.wants_step());
 }
 
 #[test]

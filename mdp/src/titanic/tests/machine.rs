@@ -326,6 +326,24 @@ fn a_reply_that_the_disk_refuses_is_written_later_without_running_again() {
 }
 
 #[test]
+fn a_reply_that_is_written_later_does_not_undo_a_close() {
+    let mut world = world();
+    let ticket = world.request(&["echo", "a"]);
+    world.disk.fail_syncs(1);
+    world.work(Ok(frames(&["b"])));
+    world.ask("titanic.close", frames(&[&ticket]));
+    world.advance(Duration::from_secs(1));
+    world.dispatch();
+    world.settle();
+    assert_eq!(world.texts(1), ["200"]);
+    world.advance(Duration::from_secs(1));
+    world.settle();
+    assert_eq!(world.titanic.statistics().running, 0);
+    let mut world = world.after_kill();
+    assert_eq!(world.call("titanic.reply", &[&ticket]), ["400"]);
+}
+
+#[test]
 fn limits_refuse_with_500_and_drop_nothing() {
     let mut world = World::new(TitanicSettings { requests: 2, ..settings() });
     let first = world.request(&["echo", "a"]);

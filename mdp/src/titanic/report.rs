@@ -1,0 +1,173 @@
+//! What the machine makes of the store's reports.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use playhouse_engine::Result;
+use tracing::error;
+
+use super::entry::{Purpose, State, Unsynced};
+use super::machine::{Titanic, TitanicOutput};
+use super::order::{Content, Record, Report};
+use super::request::status;
+use crate::protocol::Ticket;
+
+/// How long to wait before a reply is stored again that the disk did not take.
+pub(super) const REWRITE: Duration = Duration::from_secs(1);
+
+impl Titanic {
+    /// Takes what the store has done.
+    pub fn stored(&mut self, report: Report, now: Instant, outputs: &mut Vec<TitanicOutput>) {
+        match report {
+            Report::Committed { records, disk_size } => {
+                self.disk_size = disk_size;
+                for _ in 0..records {
+                    if let Some(unsynced) = self.next_unsynced() {
+                        self.committed(unsynced, now, outputs);
+                    }
+                }
+            }
+            Report::Refused { records, .. } => {
+                for _ in 0..records {
+                    if let Some(unsynced) = self.next_unsynced() {
+                        self.refused(unsynced, now, outputs);
+                    }
+                }
+            }
+            Report::Shrunk { disk_size } => self.disk_size = disk_size,
+            Report::Loaded(loaded) => {
+                for (ticket, content) in loaded {
+                    self.loaded(ticket, content, outputs);
+                }
+            }
+        }
+    }
+
+    fn loaded(&mut self, ticket: Ticket, content: Result<Content>, outputs: &mut Vec<TitanicOutput>) {
+        let Some((expected, asked_by)) = self.loads.pop_front() else { return };
+        debug_assert_eq!(expected, ticket, "the store loads in the order in which it was asked");
+        if let Some((requester, service)) = asked_by {
+            self.reading -= 1;
+            let is_known = self.entries.contains_key(&ticket);
+            let body = match content {
+                Ok(Content::Reply(body)) => std::iter::once(status(200)).chain(body).collect(),
+                Ok(Content::Failed(reason)) => vec![status(500), reason],
+                // Closed while it was read.
+                _ if !is_known => vec![status(400)],
+                Ok(_) => vec![status(500), Bytes::from_static(b"the reply cannot be read")],
+                Err(error) => {
+                    error!(%ticket, %error, "a reply cannot be read");
+                    vec![status(500), Bytes::from_static(b"the reply cannot be read")]
+                }
+            };
+            outputs.push(TitanicOutput::Answer { requester, service, body });
+            return;
+        }
+        let Some(entry) = self.entries.get(&ticket).filter(|entry| entry.state == State::Loading) else { return };
+        if entry.is_closing {
+            self.shift(ticket, State::Parked);
+            return;
+        }
+        match content {
+            Ok(Content::Request { service, body }) => {
+                self.shift(ticket, State::Running);
+                self.statistics.submitted += 1;
+                outputs.push(TitanicOutput::Submit { ticket, service, body });
+            }
+            content => {
+                error!(%ticket, error = ?content.err(), "a stored request cannot be read");
+                self.fail(ticket, "the stored request cannot be read", outputs);
+            }
+        }
+    }
+
+    fn committed(&mut self, unsynced: Unsynced, now: Instant, outputs: &mut Vec<TitanicOutput>) {
+        let ticket = unsynced.ticket;
+        match unsynced.purpose {
+            Purpose::Request(requester, service) => {
+                self.statistics.stored += 1;
+                let body = vec![status(200), Bytes::from(ticket.to_string())];
+                outputs.push(TitanicOutput::Answer { requester, service, body });
+                self.shift(ticket, State::Pending);
+                if let Some(entry) = self.entries.get(&ticket) {
+                    self.queues.push_back(entry.service, ticket);
+                }
+            }
+            Purpose::End(content) => {
+                match content {
+                    Content::Failed(_) => self.statistics.failed += 1,
+                    _ => self.statistics.replied += 1,
+                }
+                self.shift(ticket, State::Done);
+                let changed = self.seconds(now);
+                if let Some(entry) = self.entries.get_mut(&ticket) {
+                    (entry.changed, entry.size) = (changed, unsynced.size as u32);
+                    self.queues.let_go(entry.service);
+                }
+            }
+            Purpose::Close(requester, service) => {
+                self.statistics.closed += u64::from(self.forget(ticket));
+                outputs.push(TitanicOutput::Answer { requester, service, body: vec![status(200)] });
+            }
+            Purpose::Expire => self.statistics.expired += u64::from(self.forget(ticket)),
+        }
+    }
+
+    fn refused(&mut self, unsynced: Unsynced, now: Instant, outputs: &mut Vec<TitanicOutput>) {
+        let ticket = unsynced.ticket;
+        let asked_by = match unsynced.purpose {
+            Purpose::Request(requester, service) => {
+                self.remove(ticket);
+                Some((requester, service))
+            }
+            Purpose::End(content) => {
+                self.unwritten.push_back((now + REWRITE, Record { ticket, content }));
+                None
+            }
+            Purpose::Close(requester, service) => {
+                self.stays(ticket);
+                Some((requester, service))
+            }
+            Purpose::Expire => {
+                self.stays(ticket);
+                None
+            }
+        };
+        if let Some((requester, service)) = asked_by {
+            self.refuse(requester, service, "the disk does not take it", outputs);
+        }
+    }
+
+    /// Notes that a close has failed.
+    fn stays(&mut self, ticket: Ticket) {
+        let Some(entry) = self.entries.get_mut(&ticket) else { return };
+        entry.is_closing = false;
+        if entry.state == State::Parked {
+            let service = entry.service;
+            self.shift(ticket, State::Pending);
+            self.queues.push_front(service, ticket);
+        }
+    }
+
+    /// Notes that a close is on the disk. Returns whether there was something to close.
+    fn forget(&mut self, ticket: Ticket) -> bool {
+        match self.entries.get(&ticket).map(|entry| entry.state) {
+            None | Some(State::Dropped) => false,
+            // Its place is taken until the broker has done with it.
+            Some(State::Running) => {
+                self.shift(ticket, State::Dropped);
+                true
+            }
+            Some(_) => {
+                self.remove(ticket);
+                true
+            }
+        }
+    }
+
+    fn next_unsynced(&mut self) -> Option<Unsynced> {
+        let unsynced = self.unsynced.pop_front()?;
+        self.unsynced_size -= unsynced.size;
+        Some(unsynced)
+    }
+}
