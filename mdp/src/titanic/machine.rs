@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use playhouse_engine::{Error, Kind, Result};
 
-use super::entry::{Entry, Purpose, State, Unsynced};
+use super::entry::{Entry, Load, Purpose, State, Unsynced};
 use super::order::{self, Content, Order, Record};
 use super::queues::Queues;
 use super::record;
@@ -34,10 +34,11 @@ pub struct Titanic {
     /// What was given to the store to append, first to last.
     pub(super) unsynced: VecDeque<Unsynced>,
     pub(super) unsynced_size: usize,
-    /// What was given to the store to load, first to last, and who asked for it: a client, or the broker.
-    pub(super) loads: VecDeque<(Ticket, Option<(Requester, Service)>)>,
-    /// How many of them are for clients.
+    /// What was given to the store to load, first to last.
+    pub(super) loads: VecDeque<Load>,
+    /// How many of them are for clients, and how many bytes those have.
     pub(super) reading: usize,
+    pub(super) reading_size: usize,
     running: usize,
     running_size: usize,
     /// When paused requests are to be tried again.
@@ -90,6 +91,7 @@ impl Titanic {
             unsynced_size: 0,
             loads: VecDeque::new(),
             reading: 0,
+            reading_size: 0,
             running: 0,
             running_size: 0,
             paused: BTreeSet::new(),
@@ -225,14 +227,15 @@ impl Titanic {
                 self.shift(ticket, State::Parked);
                 continue;
             }
+            let size = entry.size as usize;
             self.shift(ticket, State::Loading);
-            self.loads.push_back((ticket, None));
+            self.loads.push_back(Load { ticket, size, asked_by: None });
             outputs.push(TitanicOutput::Store(Order::Load(ticket)));
             return;
         }
     }
 
-    fn try_again(&mut self, ticket: Ticket, error: &Error, now: Instant, outputs: &mut Vec<TitanicOutput>) {
+    pub(super) fn try_again(&mut self, ticket: Ticket, error: &Error, now: Instant, outputs: &mut Vec<TitanicOutput>) {
         self.statistics.errors += 1;
         let Some(entry) = self.entries.get_mut(&ticket) else { return };
         let is_blameless = matches!(error.kind(), Kind::Timeout | Kind::Overloaded | Kind::Cancelled);

@@ -95,6 +95,7 @@ impl<F: Files> Log<F> {
             next_number: 1,
             index: BTreeMap::new(),
             moving: None,
+            has_unsynced_removal: false,
             last_time: 0,
             buffer: Vec::new(),
             changes: Vec::new(),

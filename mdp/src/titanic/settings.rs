@@ -79,6 +79,8 @@ impl Default for TitanicSettings {
 impl TitanicSettings {
     /// How many replies may be on their way from the disk to clients at once.
     pub(crate) const READING: usize = 1024;
+    /// How many bytes such replies may have together. One alone may be larger.
+    pub(crate) const READING_SIZE: usize = 64 << 20;
     /// How long the largest file of the log may get: a record's place in it is a `u32`.
     const LARGEST_SEGMENT: u64 = 1 << 30;
 

@@ -11,6 +11,7 @@ use tokio::sync::mpsc as reports;
 use super::files::{Files, Folder};
 use super::log::{Log, Sizes};
 use super::order::{Content, Order, Record, Report};
+use super::record;
 use super::recovery::Recovered;
 use super::settings::TitanicSettings;
 use crate::protocol::Ticket;
@@ -150,7 +151,7 @@ impl<F: Files> Keeper<F> {
         while let Some(order) = next {
             match order {
                 Order::Append(record) => {
-                    to_write += record.content.size();
+                    to_write += record::size(&record.content);
                     self.records.push(record);
                 }
                 Order::Load(ticket) => {
