@@ -1,5 +1,5 @@
-//! Gives the disk back what closed requests took: copies what still counts out of the oldest segment, a little at a time, and
-//! removes it.
+//! Gives the disk back what closed requests took: copies what still counts out of the oldest segment, a little at a
+//! time, and removes it.
 
 use playhouse_engine::Result;
 use tracing::{error, info};
@@ -21,8 +21,8 @@ pub(crate) struct Moving {
 impl<F: Files> Log<F> {
     /// Says whether there is something to give back.
     ///
-    /// A segment is emptied when the dead bytes outweigh the living, so that no byte is copied more than once for each byte
-    /// that was newly written; when the disk is filling up, already when they are a quarter of all.
+    /// A segment is emptied when the dead bytes outweigh the living, so that no byte is copied more than once for each
+    /// byte that was newly written; when the disk is filling up, already when they are a quarter of all.
     pub(crate) fn wants_step(&self) -> bool {
         if self.moving.is_some() {
             return true;

@@ -1,5 +1,5 @@
-//! The log of durable requests: appends in batches, finds the record that counts for a ticket, survives a failing disk. Knows
-//! no threads and no requesters.
+//! The log of durable requests: appends in batches, finds the record that counts for a ticket, survives a failing disk.
+//! Knows no threads and no requesters.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -82,7 +82,8 @@ impl<F: Files> Log<F> {
     /// Reads the record that counts for a ticket.
     ///
     /// # Errors
-    /// `NotFound` where there is none, or it is closed; `Unavailable` where the disk fails; `Internal` where it is damaged.
+    /// `NotFound` where there is none, or it is closed; `Unavailable` where the disk fails; `Internal` where it is
+    /// damaged.
     pub(crate) fn load(&self, ticket: Ticket) -> Result<Content> {
         let Some(place) = self.index.get(&ticket) else {
             return Err(Error::not_found(format!("nothing is stored for ticket `{ticket}`")));

@@ -1,5 +1,5 @@
-//! The state machine of durable requests: what came and the time in, answers, orders to the store and requests for the broker
-//! out.
+//! The state machine of durable requests: what came and the time in, answers, orders to the store and requests for the
+//! broker out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -150,8 +150,8 @@ impl Titanic {
         }
     }
 
-    /// Submits what is due, for services that have workers: `workers` says how many. To be called after each input, and at
-    /// [`Titanic::next_tick`].
+    /// Submits what is due, for services that have workers: `workers` says how many. To be called after each input, and
+    /// at [`Titanic::next_tick`].
     pub fn dispatch(&mut self, workers: impl Fn(&Service) -> usize, now: Instant, outputs: &mut Vec<TitanicOutput>) {
         self.rewrite(now, outputs);
         while let Some(&(due, ticket)) = self.paused.first().filter(|(due, _)| *due <= now) {
@@ -177,8 +177,8 @@ impl Titanic {
         }
     }
 
-    /// Says that workers have come for a service: its requests are submitted with the next [`Titanic::dispatch`], not only when
-    /// it looks again by itself.
+    /// Says that workers have come for a service: its requests are submitted with the next [`Titanic::dispatch`], not
+    /// only when it looks again by itself.
     pub fn workers_came(&mut self, service: &Service) {
         self.queues.touch_service(service);
     }
@@ -193,8 +193,8 @@ impl Titanic {
         [look, paused, unwritten, sweep].into_iter().flatten().min()
     }
 
-    /// Says whether the store still owes a report, so that a broker that stops knows when all that were promised an answer
-    /// have it.
+    /// Says whether the store still owes a report, so that a broker that stops knows when all that were promised an
+    /// answer have it.
     #[must_use]
     pub fn waits_for_store(&self) -> bool {
         !self.unsynced.is_empty() || !self.loads.is_empty()
