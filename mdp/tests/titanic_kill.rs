@@ -23,8 +23,8 @@ fn settings() -> TitanicSettings {
     TitanicSettings { disk_size: 16 << 20, segment_size: 64 << 10, ..TitanicSettings::default() }
 }
 
-/// Not a test, but the process that is killed: it prints each ticket that is acknowledged, and `closed` before each that it
-/// has closed.
+/// Not a test, but the process that is killed: it prints each ticket that is acknowledged, and `closed` before each
+/// that it has closed.
 #[tokio::test]
 async fn victim() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };

@@ -58,6 +58,15 @@ pub(super) struct Unsynced {
     pub(super) purpose: Purpose,
 }
 
+/// What is being read from the disk.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) ticket: Ticket,
+    pub(super) size: usize,
+    /// The client that wants to have it, and the service that it asked; otherwise it is to be submitted.
+    pub(super) asked_by: Option<(Requester, Service)>,
+}
+
 /// Why something is appended.
 #[derive(Debug)]
 pub(super) enum Purpose {

@@ -1,5 +1,5 @@
-//! The state machine of durable requests: what came and the time in, answers, orders to the store and requests for the broker
-//! out.
+//! The state machine of durable requests: what came and the time in, answers, orders to the store and requests for the
+//! broker out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use playhouse_engine::{Error, Kind, Result};
 
-use super::entry::{Entry, Purpose, State, Unsynced};
+use super::entry::{Entry, Load, Purpose, State, Unsynced};
 use super::order::{self, Content, Order, Record};
 use super::queues::Queues;
 use super::record;
@@ -34,10 +34,11 @@ pub struct Titanic {
     /// What was given to the store to append, first to last.
     pub(super) unsynced: VecDeque<Unsynced>,
     pub(super) unsynced_size: usize,
-    /// What was given to the store to load, first to last, and who asked for it: a client, or the broker.
-    pub(super) loads: VecDeque<(Ticket, Option<(Requester, Service)>)>,
-    /// How many of them are for clients.
+    /// What was given to the store to load, first to last.
+    pub(super) loads: VecDeque<Load>,
+    /// How many of them are for clients, and how many bytes those have.
     pub(super) reading: usize,
+    pub(super) reading_size: usize,
     running: usize,
     running_size: usize,
     /// When paused requests are to be tried again.
@@ -90,6 +91,7 @@ impl Titanic {
             unsynced_size: 0,
             loads: VecDeque::new(),
             reading: 0,
+            reading_size: 0,
             running: 0,
             running_size: 0,
             paused: BTreeSet::new(),
@@ -148,8 +150,8 @@ impl Titanic {
         }
     }
 
-    /// Submits what is due, for services that have workers: `workers` says how many. To be called after each input, and at
-    /// [`Titanic::next_tick`].
+    /// Submits what is due, for services that have workers: `workers` says how many. To be called after each input, and
+    /// at [`Titanic::next_tick`].
     pub fn dispatch(&mut self, workers: impl Fn(&Service) -> usize, now: Instant, outputs: &mut Vec<TitanicOutput>) {
         self.rewrite(now, outputs);
         while let Some(&(due, ticket)) = self.paused.first().filter(|(due, _)| *due <= now) {
@@ -175,8 +177,8 @@ impl Titanic {
         }
     }
 
-    /// Says that workers have come for a service: its requests are submitted with the next [`Titanic::dispatch`], not only when
-    /// it looks again by itself.
+    /// Says that workers have come for a service: its requests are submitted with the next [`Titanic::dispatch`], not
+    /// only when it looks again by itself.
     pub fn workers_came(&mut self, service: &Service) {
         self.queues.touch_service(service);
     }
@@ -191,8 +193,8 @@ impl Titanic {
         [look, paused, unwritten, sweep].into_iter().flatten().min()
     }
 
-    /// Says whether the store still owes a report, so that a broker that stops knows when all that were promised an answer
-    /// have it.
+    /// Says whether the store still owes a report, so that a broker that stops knows when all that were promised an
+    /// answer have it.
     #[must_use]
     pub fn waits_for_store(&self) -> bool {
         !self.unsynced.is_empty() || !self.loads.is_empty()
@@ -225,14 +227,15 @@ impl Titanic {
                 self.shift(ticket, State::Parked);
                 continue;
             }
+            let size = entry.size as usize;
             self.shift(ticket, State::Loading);
-            self.loads.push_back((ticket, None));
+            self.loads.push_back(Load { ticket, size, asked_by: None });
             outputs.push(TitanicOutput::Store(Order::Load(ticket)));
             return;
         }
     }
 
-    fn try_again(&mut self, ticket: Ticket, error: &Error, now: Instant, outputs: &mut Vec<TitanicOutput>) {
+    pub(super) fn try_again(&mut self, ticket: Ticket, error: &Error, now: Instant, outputs: &mut Vec<TitanicOutput>) {
         self.statistics.errors += 1;
         let Some(entry) = self.entries.get_mut(&ticket) else { return };
         let is_blameless = matches!(error.kind(), Kind::Timeout | Kind::Overloaded | Kind::Cancelled);

@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use playhouse_engine::Result;
+use playhouse_engine::{Error, Kind, Result};
 use tracing::error;
 
 use super::entry::{Purpose, State, Unsynced};
 use super::machine::{Titanic, TitanicOutput};
 use super::order::{Content, Record, Report};
 use super::request::status;
-use crate::protocol::Ticket;
+use crate::protocol::{Frames, Ticket};
 
 /// How long to wait before a reply is stored again that the disk did not take.
 pub(super) const REWRITE: Duration = Duration::from_secs(1);
@@ -37,47 +37,60 @@ impl Titanic {
             Report::Shrunk { disk_size } => self.disk_size = disk_size,
             Report::Loaded(loaded) => {
                 for (ticket, content) in loaded {
-                    self.loaded(ticket, content, outputs);
+                    self.loaded(ticket, content, now, outputs);
                 }
             }
         }
     }
 
-    fn loaded(&mut self, ticket: Ticket, content: Result<Content>, outputs: &mut Vec<TitanicOutput>) {
-        let Some((expected, asked_by)) = self.loads.pop_front() else { return };
-        debug_assert_eq!(expected, ticket, "the store loads in the order in which it was asked");
-        if let Some((requester, service)) = asked_by {
-            self.reading -= 1;
-            let is_known = self.entries.contains_key(&ticket);
-            let body = match content {
-                Ok(Content::Reply(body)) => std::iter::once(status(200)).chain(body).collect(),
-                Ok(Content::Failed(reason)) => vec![status(500), reason],
-                // Closed while it was read.
-                _ if !is_known => vec![status(400)],
-                Ok(_) => vec![status(500), Bytes::from_static(b"the reply cannot be read")],
-                Err(error) => {
-                    error!(%ticket, %error, "a reply cannot be read");
-                    vec![status(500), Bytes::from_static(b"the reply cannot be read")]
-                }
-            };
-            outputs.push(TitanicOutput::Answer { requester, service, body });
-            return;
+    fn loaded(&mut self, ticket: Ticket, content: Result<Content>, now: Instant, outputs: &mut Vec<TitanicOutput>) {
+        let Some(load) = self.loads.pop_front() else { return };
+        debug_assert_eq!(load.ticket, ticket, "the store loads in the order in which it was asked");
+        if let Err(error) = &content {
+            // A close may have overtaken it.
+            if self.entries.contains_key(&ticket) {
+                error!(%ticket, %error, "what was stored cannot be read");
+            }
         }
+        match load.asked_by {
+            Some((requester, service)) => {
+                self.reading -= 1;
+                self.reading_size -= load.size;
+                let body = self.reply(ticket, content);
+                outputs.push(TitanicOutput::Answer { requester, service, body });
+            }
+            None => self.submit(ticket, content, now, outputs),
+        }
+    }
+
+    /// Returns what a client gets that asked for a reply.
+    fn reply(&self, ticket: Ticket, content: Result<Content>) -> Frames {
+        match content {
+            Ok(Content::Reply(body)) => std::iter::once(status(200)).chain(body).collect(),
+            Ok(Content::Failed(reason)) => vec![status(500), reason],
+            // Closed while it was read.
+            _ if !self.entries.contains_key(&ticket) => vec![status(400)],
+            _ => vec![status(500), Bytes::from_static(b"the reply cannot be read")],
+        }
+    }
+
+    fn submit(&mut self, ticket: Ticket, content: Result<Content>, now: Instant, outputs: &mut Vec<TitanicOutput>) {
         let Some(entry) = self.entries.get(&ticket).filter(|entry| entry.state == State::Loading) else { return };
         if entry.is_closing {
             self.shift(ticket, State::Parked);
             return;
         }
+        let unreadable = "the stored request cannot be read";
         match content {
             Ok(Content::Request { service, body }) => {
                 self.shift(ticket, State::Running);
                 self.statistics.submitted += 1;
                 outputs.push(TitanicOutput::Submit { ticket, service, body });
             }
-            content => {
-                error!(%ticket, error = ?content.err(), "a stored request cannot be read");
-                self.fail(ticket, "the stored request cannot be read", outputs);
+            Err(error) if error.kind() == Kind::Unavailable => {
+                self.try_again(ticket, &Error::unavailable(unreadable), now, outputs);
             }
+            _ => self.fail(ticket, unreadable, outputs),
         }
     }
 

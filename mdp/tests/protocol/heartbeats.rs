@@ -194,6 +194,18 @@ fn h8_d9_after_a_jump_of_the_clock_there_is_one_heartbeat_and_nobody_is_removed(
 }
 
 #[test]
+fn d9_a_broker_that_looks_a_little_late_forgives_nobody() {
+    let mut stage = Stage::default();
+    stage.ready(V2, "w", "echo");
+    for _ in 0..4 {
+        assert_eq!(stage.workers("echo"), (1, 1));
+        stage.now += Duration::from_secs(2);
+        stage.tick();
+    }
+    assert_eq!(stage.workers("echo"), (0, 0));
+}
+
+#[test]
 fn d9_a_halt_of_the_broker_does_not_count_as_work_of_a_worker() {
     let mut stage = Stage::default();
     stage.ready(V2, "w", "echo");

@@ -86,7 +86,11 @@ fn e10_a_worker_that_never_comes_to_the_end_of_a_failed_request_is_removed_too()
     stage.ready(V2, "w", "echo");
     stage.ask(V2, "ph:c", "echo", "q");
     stage.part("w", "ph:c", "12345678901");
-    stage.pass(Duration::from_secs(121));
+    stage.pass(Duration::from_secs(100));
+    stage.part("w", "ph:c", "still at it");
+    stage.pass(Duration::from_secs(100));
+    assert_eq!((stage.workers("echo"), stage.accounts().failed), ((1, 0), 1));
+    stage.pass(Duration::from_secs(20));
     assert_eq!((stage.workers("echo"), stage.accounts().failed), ((0, 0), 1));
 }
 
@@ -135,8 +139,12 @@ fn e10_too_many_requests_in_all_are_refused() {
     // A request that need not wait is no burden.
     stage.ready(V2, "w", "d");
     assert_eq!(stage.ask(V2, "client", "d", "q"), [assignment(V2, "w", "client", "q")]);
+    // What waits no longer makes room.
+    stage.ready(V2, "w2", "a");
+    stage.ask(V2, "client", "b", "q");
+    assert_eq!((stage.accounts().queued, stage.over_limit("queued")), (3, 1));
     stage.pass(Duration::from_secs(31));
-    stage.ask(V2, "client", "a", "q");
+    stage.ask(V2, "client", "b", "q");
     assert_eq!((stage.accounts().queued, stage.over_limit("queued")), (1, 1));
 }
 
@@ -199,4 +207,25 @@ fn a_limit_of_nothing_leaves_what_idle_workers_take() {
     assert_eq!(stage.ask(V2, "c", "echo", "q"), [assignment(V2, "w", "c", "q")]);
     assert_eq!(stage.ask(V2, "c", "echo", "q"), []);
     assert_eq!(stage.answer(V2, "w", "c", "a"), [reply(V2, "c", "echo", "a")]);
+}
+
+#[test]
+fn settings_of_nothing_or_without_end_are_no_trouble() {
+    for time in [Duration::ZERO, Duration::MAX] {
+        let settings = BrokerSettings {
+            heartbeat: time,
+            liveness: if time.is_zero() { 0 } else { u32::MAX },
+            expiry: time,
+            busy_timeout: Some(time),
+            attempts: 0,
+            ..BrokerSettings::default()
+        };
+        let mut stage = Stage::new(settings);
+        stage.ready(V2, "w", "echo");
+        assert_eq!(stage.ask(V2, "c", "echo", "q"), [assignment(V2, "w", "c", "q")]);
+        stage.ask(V2, "c", "echo", "q");
+        stage.pass(Duration::from_secs(1));
+        stage.answer(V2, "w", "c", "a");
+        stage.pass(Duration::from_secs(1));
+    }
 }

@@ -3,7 +3,7 @@
 use playhouse_engine::Kind;
 use playhouse_mdp::protocol::{Output, Ticket, Version};
 
-use crate::stage::{Stage, VERSIONS, assignment, check_failure, disconnect, reply};
+use crate::stage::{Stage, VERSIONS, address, assignment, check_failure, disconnect, reply};
 
 fn stop(stage: &mut Stage) -> Vec<Output> {
     stage.outputs(|broker, _, outputs| broker.stop(outputs))
@@ -72,4 +72,18 @@ fn durable_requests_that_wait_do_not_hold_a_stop_up() {
     assert!(stage.broker.is_drained());
     let outputs = stage.submit(ticket, "echo", "q");
     assert!(matches!(&outputs[..], [Output::Ended { outcome: Err(error), .. }] if error.kind() == Kind::Cancelled));
+}
+
+#[test]
+fn a_durable_request_whose_worker_is_lost_during_a_stop_is_left_to_its_keeper() {
+    let mut stage = Stage::default();
+    stage.ready(Version::V2, "w", "echo");
+    let ticket = Ticket::unique();
+    stage.submit(ticket, "echo", "q");
+    stage.ask(Version::V2, "c", "echo", "q");
+    assert!(stop(&mut stage).is_empty());
+    let outputs = stage.outputs(|broker, now, outputs| broker.unreachable(&address("w"), now, outputs));
+    assert!(matches!(&outputs[..], [Output::Ended { outcome: Err(error), .. }] if error.kind() == Kind::Cancelled));
+    // Another's request has nobody else to keep it.
+    assert_eq!(stage.ready(Version::V2, "w2", "echo"), [assignment(Version::V2, "w2", "c", "q")]);
 }

@@ -40,7 +40,7 @@ impl Broker {
         state.workers -= 1;
         match worker.work {
             Work::Idle { .. } => state.idle.note_gone(),
-            Work::Busy(assignment) => self.redeliver(&worker.service, *assignment, now, outputs),
+            Work::Busy(assignment) => self.redeliver(&worker.service, assignment, now, outputs),
             Work::Discarding { .. } => {}
         }
         Some(worker.service)

@@ -125,3 +125,22 @@ impl Limit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counters_of_the_limits_have_the_names_of_the_settings() {
+        for (index, limit) in Limit::ALL.into_iter().enumerate() {
+            assert_eq!(limit as usize, index);
+            toml::from_str::<BrokerLimits>(&format!("{} = 1", limit.as_str())).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_unknown_limit_is_refused() {
+        let error = toml::from_str::<BrokerLimits>("clients = 3").unwrap_err();
+        assert!(error.to_string().contains("unknown field `clients`"), "{error}");
+    }
+}

@@ -370,6 +370,51 @@ fn limits_refuse_with_500_and_drop_nothing() {
 }
 
 #[test]
+fn no_more_replies_are_read_at_once_than_memory_allows() {
+    let mut world = world();
+    let ticket = world.request(&["echo", "a"]);
+    world.work(Ok(frames(&["b"])));
+    let before = world.answers.len();
+    for _ in 0..1025 {
+        world.ask("titanic.reply", frames(&[&ticket]));
+    }
+    assert_eq!(world.texts(before), ["500", "too many replies are being read"]);
+    world.settle();
+    assert_eq!(world.answers.len(), before + 1025);
+    assert_eq!(world.texts(before + 1024), ["200", "b"]);
+    assert_eq!(world.call("titanic.reply", &[&ticket]), ["200", "b"]);
+}
+
+#[test]
+fn a_request_that_cannot_be_read_is_tried_again_unless_it_is_damaged() {
+    let mut world = world();
+    let ticket = world.request(&["echo", "a"]);
+    world.work(Err(Error::unavailable("no worker lives")));
+    world.advance(Duration::from_secs(1));
+    world.disk.fail_reads(1);
+    world.settle();
+    assert!(world.submitted.is_empty());
+    world.advance(Duration::from_secs(2));
+    world.settle();
+    assert_eq!(world.submitted.len(), 1);
+    world.work(Err(Error::unavailable("no worker lives")));
+    world.disk.flip("titanic-0000000001.log", 60);
+    world.advance(Duration::from_secs(4));
+    world.settle();
+    assert_eq!(world.call("titanic.reply", &[&ticket]), ["500", "the stored request cannot be read"]);
+}
+
+#[test]
+fn a_reply_that_cannot_be_read_is_answered_with_500() {
+    let mut world = world();
+    let ticket = world.request(&["echo", "a"]);
+    world.work(Ok(frames(&["b"])));
+    world.disk.fail_reads(1);
+    assert_eq!(world.call("titanic.reply", &[&ticket]), ["500", "the reply cannot be read"]);
+    assert_eq!(world.call("titanic.reply", &[&ticket]), ["200", "b"]);
+}
+
+#[test]
 fn a_full_store_refuses_requests_but_takes_replies_until_closes_make_room() {
     let mut world = World::new(TitanicSettings { disk_size: 64 << 10, ..settings() });
     let body = "x".repeat(1000);
