@@ -54,7 +54,11 @@ pub(crate) fn ours() -> io::Result<PathBuf> {
         cargo.args(["build", "--release", "--package", "playhouse-cli"]);
         cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().is_ok_and(|status| status.success())
     };
-    if *BUILT.get_or_init(build) { Ok(target()?.join("playhouse")) } else { Err(io::Error::other("`playhouse` does not compile")) }
+    if *BUILT.get_or_init(build) {
+        Ok(target()?.join("playhouse"))
+    } else {
+        Err(io::Error::other("`playhouse` does not compile"))
+    }
 }
 
 /// Returns the folder that holds what is built for release: this program lies in `deps` within it.

@@ -72,6 +72,8 @@ fn try_to_measure(library: Library, broker: &Broker, load: &Load, keys: Option<&
     let measured = Measured::read(&Offspring::start(&mut command)?.line()?)?;
     let cost = (broker.cpu_time()? - before).as_secs_f64() * 1e6 / load.requests as f64;
     let Measured { rate, p50, p99 } = measured;
-    eprintln!("  {rate:>9.0} requests/s, p50 {p50:>6.0} us, p99 {p99:>6.0} us, {cost:>6.1} us of the broker's CPU a request");
+    eprintln!(
+        "  {rate:>9.0} requests/s, p50 {p50:>6.0} us, p99 {p99:>6.0} us, {cost:>6.1} us of the broker's CPU a request"
+    );
     Ok(measured)
 }
