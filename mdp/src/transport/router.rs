@@ -5,7 +5,7 @@
 //! write for each peer, and no task is woken for them.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stream::{Listener, not_bound};
-use super::{Change, Endpoint, Refused, SocketSettings, omq};
+use super::{Change, Endpoint, Kind, Refused, SocketSettings, omq};
 use crate::protocol::Frames;
 
 mod link;
@@ -38,6 +38,8 @@ pub(super) struct Router {
     shared: Arc<Shared>,
     tasks: TaskTracker,
     linger: Duration,
+    /// The library's ROUTER, for peers within the process: they need no bytes.
+    within: OnceLock<omq::Omq>,
 }
 
 #[derive(Debug)]
@@ -88,10 +90,20 @@ impl Router {
         });
         let tasks = TaskTracker::new();
         tasks.spawn(write_what_nobody_does(shared.clone()));
-        Self { shared, tasks, linger: settings.linger }
+        Self { shared, tasks, linger: settings.linger, within: OnceLock::new() }
     }
 
     pub(super) async fn bind(&self, endpoint: &Endpoint) -> Result<Endpoint> {
+        if endpoint.is_inproc() {
+            if self.within.get().is_none() {
+                let router = omq::Omq::open(Kind::Router, &self.shared.settings)?;
+                // Whoever was first at the same time has set the same.
+                let _ = self.within.set(router);
+                self.shared.came.notify_one();
+            }
+            let within = self.within.get().ok_or_else(|| Error::internal("no ROUTER for inproc"))?;
+            return within.bind(endpoint).await;
+        }
         let opened = Listener::open(endpoint.place()).await.map_err(|cause| not_bound(endpoint, cause));
         let (listener, place) = opened?;
         self.tasks.spawn(accept(listener, self.shared.clone(), self.tasks.clone()));
@@ -104,7 +116,8 @@ impl Router {
 
     /// Waits until something was written, or somebody left.
     pub(super) async fn room(&self) {
-        self.shared.drained.notified().await;
+        // What a peer's own task wrote is not announced, so it is looked at again before long.
+        let _ = timeout(PAUSE, self.shared.drained.notified()).await;
     }
 
     pub(super) async fn subscribe(&self, _: Bytes) -> Result<()> {
@@ -127,14 +140,25 @@ impl Router {
                     return Ok(());
                 }
             }
-            came.await;
+            let Some(within) = self.within.get() else {
+                came.await;
+                continue;
+            };
+            tokio::select! {
+                () = came => {}
+                received = within.receive(into, most) => return received,
+            }
         }
     }
 
     pub(super) fn send(&self, frames: Frames) -> Result<(), Refused> {
         let mut state = self.shared.state();
         let Some(link) = frames.first().and_then(|address| state.peers.get(address)).cloned() else {
-            return Err(Refused::Unroutable(frames));
+            drop(state);
+            return match self.within.get() {
+                Some(within) => within.send(frames),
+                None => Err(Refused::Unroutable(frames)),
+            };
         };
         match link.push(&frames[1..], &self.shared.settings) {
             link::Pushed::First => {
@@ -154,9 +178,12 @@ impl Router {
         self.shared.changes.subscribe()
     }
 
-    pub(super) async fn close(self) {
+    pub(super) async fn close(mut self) {
         self.shared.closing.cancel();
         self.tasks.close();
+        if let Some(within) = self.within.take() {
+            within.close().await;
+        }
         // Each task ends within the linger time by itself.
         let _ = timeout(self.linger, self.tasks.wait()).await;
     }
