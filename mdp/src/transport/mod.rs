@@ -2,9 +2,11 @@
 
 mod endpoint;
 mod omq;
+mod router;
 mod security;
 mod settings;
 mod socket;
+mod stream;
 #[cfg(feature = "zeromq")]
 mod zeromq;
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 #[cfg(feature = "zeromq")]
 use super::zeromq;
-use super::{Backend, Endpoint, SocketSettings, omq};
+use super::{Backend, Endpoint, SocketSettings, omq, router};
 use crate::protocol::Frames;
 
 /// What a socket is for, in the words of ZeroMQ.
@@ -72,6 +72,7 @@ pub struct Socket {
 
 enum Inner {
     Omq(omq::Omq),
+    Router(router::Router),
     #[cfg(feature = "zeromq")]
     Zeromq(zeromq::Zeromq),
 }
@@ -81,6 +82,7 @@ macro_rules! each {
     ($inner:expr, $backend:ident => $call:expr) => {
         match $inner {
             Inner::Omq($backend) => $call,
+            Inner::Router($backend) => $call,
             #[cfg(feature = "zeromq")]
             Inner::Zeromq($backend) => $call,
         }
@@ -97,6 +99,7 @@ impl Socket {
     /// Where there is no tokio runtime.
     pub fn open(kind: Kind, settings: &SocketSettings) -> Result<Self> {
         let backend = match settings.backend {
+            Backend::Omq if kind == Kind::Router => Inner::Router(router::Router::open(settings)),
             Backend::Omq => Inner::Omq(omq::Omq::open(kind, settings)?),
             #[cfg(feature = "zeromq")]
             Backend::Zeromq => Inner::Zeromq(zeromq::Zeromq::open(kind, settings)?),
@@ -178,6 +181,7 @@ impl Socket {
     pub fn changes(&self) -> Changes {
         let backend = match &self.backend {
             Inner::Omq(backend) => InnerChanges::Omq(backend.changes()),
+            Inner::Router(backend) => InnerChanges::Router(backend.changes()),
             #[cfg(feature = "zeromq")]
             Inner::Zeromq(backend) => InnerChanges::Zeromq(backend.changes()),
         };
@@ -209,6 +213,7 @@ pub struct Changes {
 #[derive(Debug)]
 enum InnerChanges {
     Omq(omq::OmqChanges),
+    Router(tokio::sync::broadcast::Receiver<Change>),
     #[cfg(feature = "zeromq")]
     Zeromq(zeromq::ZeromqChanges),
 }
@@ -218,6 +223,13 @@ impl Changes {
     pub async fn next(&mut self) -> Option<Change> {
         match &mut self.backend {
             InnerChanges::Omq(changes) => changes.next().await,
+            InnerChanges::Router(changes) => loop {
+                match changes.recv().await {
+                    Ok(change) => break Some(change),
+                    Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(tokio::sync::broadcast::error::RecvError::Closed) => break None,
+                }
+            },
             #[cfg(feature = "zeromq")]
             InnerChanges::Zeromq(changes) => changes.next().await,
         }

@@ -39,11 +39,20 @@ fn a_broker_that_stops_still_says_how_it_is() {
 }
 
 #[test]
-fn a_worker_that_comes_during_a_stop_takes_what_waits() {
-    let mut stage = Stage::default();
-    stage.ask(Version::V2, "c", "echo", "q");
-    stop(&mut stage);
-    assert_eq!(stage.ready(Version::V2, "w", "echo"), [assignment(Version::V2, "w", "c", "q")]);
+fn a_stop_waits_for_no_worker_to_come() {
+    for version in VERSIONS {
+        let mut stage = Stage::default();
+        stage.ready(version, "w", "served");
+        stage.ask(version, "c", "served", "1");
+        stage.ask(version, "ph:waiting", "served", "2");
+        stage.ask(version, "ph:c", "echo", "q");
+        check_failure(version, "ph:c", &stage.sent(|broker, _, outputs| broker.stop(outputs)), Kind::Unavailable);
+        // With the last worker goes the hope of those that wait for it.
+        let sent = stage.sent(|broker, now, outputs| broker.unreachable(&address("w"), now, outputs));
+        check_failure(version, "ph:waiting", &sent, Kind::Unavailable);
+        assert!(stage.broker.is_drained());
+        assert_eq!(stage.accounts().failed, 3);
+    }
 }
 
 #[test]
@@ -78,12 +87,14 @@ fn durable_requests_that_wait_do_not_hold_a_stop_up() {
 fn a_durable_request_whose_worker_is_lost_during_a_stop_is_left_to_its_keeper() {
     let mut stage = Stage::default();
     stage.ready(Version::V2, "w", "echo");
+    stage.ready(Version::V2, "w2", "echo");
     let ticket = Ticket::unique();
     stage.submit(ticket, "echo", "q");
     stage.ask(Version::V2, "c", "echo", "q");
+    stage.ask(Version::V2, "c2", "echo", "q2");
     assert!(stop(&mut stage).is_empty());
     let outputs = stage.outputs(|broker, now, outputs| broker.unreachable(&address("w"), now, outputs));
     assert!(matches!(&outputs[..], [Output::Ended { outcome: Err(error), .. }] if error.kind() == Kind::Cancelled));
     // Another's request has nobody else to keep it.
-    assert_eq!(stage.ready(Version::V2, "w2", "echo"), [assignment(Version::V2, "w2", "c", "q")]);
+    assert_eq!(stage.answer(Version::V2, "w2", "c", "a")[1..], [assignment(Version::V2, "w2", "c2", "q2")]);
 }

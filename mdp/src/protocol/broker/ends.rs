@@ -57,8 +57,8 @@ impl Broker {
 
     /// Ends what waits for a service without workers: when a stop has begun, nobody waits for one to come.
     pub(super) fn give_up_unserved(&mut self, service: &Service, outputs: &mut Vec<Output>) {
-        for request in self.services.take_unserved(service) {
-            self.fail(service, &request, &stopped(&request.source), outputs);
+        for (service, request) in self.services.take_unserved(service) {
+            self.fail(&service, &request, &stopped(&request.source), outputs);
         }
     }
 

@@ -152,11 +152,11 @@ impl Services {
     }
 
     /// Takes out what waits for a service that has no workers.
-    pub(crate) fn take_unserved(&mut self, service: &Service) -> Vec<Request> {
+    pub(crate) fn take_unserved(&mut self, service: &Service) -> Vec<(Service, Box<Request>)> {
         let Some(state) = self.services.get_mut(service).filter(|state| state.workers == 0) else { return Vec::new() };
-        let taken: Vec<Request> = std::iter::from_fn(|| state.queue.take()).collect();
-        self.queued -= taken.len();
-        self.queued_size -= taken.iter().map(|request| request.size).sum::<usize>();
+        let taken: Vec<_> =
+            std::iter::from_fn(|| state.queue.take()).map(|request| (service.clone(), request)).collect();
+        self.note_taken(&taken);
         taken
     }
 
