@@ -241,7 +241,8 @@ fn workers_and_calls_follow_the_registry_from_broker_to_broker_and_outlive_its_k
     let _second = Server::broker(&follow);
     first.process.kill();
     let began = Instant::now();
-    eventually("an answer through the second broker", RECOVERY, || answered("second"));
+    // Whichever broker a call takes, it is one that lives: by chance it may be so at once.
+    eventually("answers through the second broker", RECOVERY, || (0..4).try_for_each(|_| answered("second")));
     let by_second = began.elapsed();
 
     registry.process.kill();
