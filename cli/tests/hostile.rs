@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use support::peer::{Client, Worker};
 use support::playhouse::{Server, playhouse};
+use support::process::Process;
 use support::siege::{siege, siege_within};
 use support::wire::{Frames, Wire, address, frame, greeting, more};
 use support::{PATIENCE, eventually, open_many_files};
@@ -294,6 +295,19 @@ fn a_body_of_ten_mebibytes_is_refused() {
 }
 
 #[test]
+fn a_body_of_ten_mebibytes_passes_where_the_limits_are_raised() {
+    let settings = tempfile::NamedTempFile::new().unwrap();
+    let raised =
+        "[socket]\nlargest-message = 33554432\n[broker.limits]\nframe-size = 16777216\nmessage-size = 33554432\n";
+    std::fs::write(settings.path(), raised).unwrap();
+    let broker = Server::broker(&["--settings", settings.path().to_str().unwrap()]);
+    let _worker = Worker::start(&broker.endpoint, "large");
+    let body = vec![b'x'; 10 * MEBIBYTE];
+    let reply = Client::connect(&broker.endpoint).unwrap().ask("large", &[&body], PATIENCE).unwrap();
+    assert!(reply == [body]);
+}
+
+#[test]
 fn requests_that_nobody_serves_are_held_within_limits() {
     siege("nobody-serves", broker(), |endpoint| {
         let mut peer = Wire::connect(endpoint, "DEALER", b"").unwrap();
@@ -320,8 +334,8 @@ fn connections_that_come_and_go_leave_nothing_behind() {
     });
 }
 
-/// Takes a peer in as a ROUTER would, and hands the first message of it to `answer`.
-fn false_broker(answer: impl FnOnce(&mut TcpStream) + Send + 'static) -> String {
+/// Takes a peer in as a ROUTER would, and hands it to `answer` when it has said what begins with `header`.
+fn false_broker(header: &'static [u8], answer: impl FnOnce(&mut TcpStream) + Send + 'static) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
@@ -329,12 +343,11 @@ fn false_broker(answer: impl FnOnce(&mut TcpStream) + Send + 'static) -> String 
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let ready = frame(4, b"\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER\x08Identity\x00\x00\x00\x00");
         stream.write_all(&[greeting().as_slice(), &ready].concat()).unwrap();
-        // Its greeting, its own READY, and at least the beginning of its request.
         let mut space = [0; 4096];
         let mut read = 0;
-        while read < 64 + 20 || !space[..read].windows(4).any(|four| four == b"MDPC") {
+        while !space[..read].windows(header.len()).any(|bytes| bytes == header) {
             let count = stream.read(&mut space[read..]).unwrap();
-            assert!(count > 0, "it hung up before it asked");
+            assert!(count > 0, "it hung up before it said anything");
             read += count;
         }
         answer(&mut stream);
@@ -344,9 +357,17 @@ fn false_broker(answer: impl FnOnce(&mut TcpStream) + Send + 'static) -> String 
     endpoint
 }
 
-#[test]
-fn a_broker_that_answers_nonsense_makes_a_call_fail_and_not_panic() {
-    let answers: Vec<Frames> = vec![
+/// Writes a message whatever becomes of it.
+fn say(stream: &mut TcpStream, frames: &Frames) {
+    let last = frames.len() - 1;
+    for (index, body) in frames.iter().enumerate() {
+        let _ = stream.write_all(&frame(u8::from(index < last), body));
+    }
+}
+
+/// What no broker may say.
+fn nonsense_of_a_broker() -> Vec<Frames> {
+    vec![
         message(&[b""]),
         message(&[b"MDPC02".as_slice(), b"\x03", b"other", b"body"]),
         message(&[b"MDPC02".as_slice(), b"\x03", b"echo"]),
@@ -354,20 +375,49 @@ fn a_broker_that_answers_nonsense_makes_a_call_fail_and_not_panic() {
         message(&[b"MDPX02".as_slice(), b"\x03", b"echo", b"body"]),
         message(&[b"".as_slice(), b"MDPC01", b"echo", b"body"]),
         message(&[b"MDPW02".as_slice(), b"\x02", b"client", b"", b"body"]),
+        message(&[b"MDPW02".as_slice(), b"\x02", b"client"]),
+        message(&[b"MDPW02".as_slice(), b"\x02", b"", b"", b""]),
+        message(&[b"MDPW02".as_slice(), b"\x01", b"echo"]),
+        message(&[b"MDPW02".as_slice(), b"\xff"]),
+        message(&[b"MDPW02".as_slice(), b""]),
         message(&vec![b"x".as_slice(); 200]),
-    ];
-    for frames in answers {
-        let shown = format!("{frames:?}");
-        let endpoint = false_broker(move |stream| {
-            let last = frames.len() - 1;
-            for (index, body) in frames.iter().enumerate() {
-                let _ = stream.write_all(&frame(u8::from(index < last), body));
-            }
-        });
-        let words = ["call", "echo", "body", "--broker", &endpoint, "--timeout", "1s"];
-        let ended = support::process::Process::start(&mut playhouse(&words)).ended(PATIENCE);
+    ]
+}
+
+#[test]
+fn a_broker_that_answers_nonsense_makes_a_call_fail_and_not_panic() {
+    let calls: Vec<_> = nonsense_of_a_broker()
+        .into_iter()
+        .map(|frames| {
+            let shown = format!("{frames:?}");
+            let endpoint = false_broker(b"MDPC", move |stream| say(stream, &frames));
+            let words = ["call", "echo", "body", "--broker", &endpoint, "--timeout", "1s"];
+            (shown, Process::start(&mut playhouse(&words)))
+        })
+        .collect();
+    for (shown, mut call) in calls {
+        let ended = call.ended(PATIENCE);
         // An error of ours has a code of ten or more: not success, not a panic, not a signal.
         assert!(ended.code.is_some_and(|code| (10..30).contains(&code)), "{shown}: {ended:?}");
         assert!(!ended.complaints.contains("panicked"), "{shown}: {ended:?}");
     }
+}
+
+#[test]
+fn a_worker_outlives_a_broker_that_says_nonsense() {
+    let (sender, said) = std::sync::mpsc::channel();
+    let endpoint = false_broker(b"MDPW", move |stream| {
+        for frames in nonsense_of_a_broker() {
+            say(stream, &frames);
+        }
+        sender.send(()).unwrap();
+    });
+    let words = ["worker", "echo", "--broker", &endpoint, "--", "cat"];
+    let mut worker = Process::start(&mut playhouse(&words));
+    said.recv_timeout(PATIENCE).unwrap();
+    // It still does what it is told, and had no panic before.
+    worker.terminate();
+    let ended = worker.ended(PATIENCE);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!ended.complaints.contains("panicked"), "{ended:?}");
 }
