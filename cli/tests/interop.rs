@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use support::PATIENCE;
 use support::playhouse::{Server, call, serves, worker};
-use support::process::Process;
 use support::python;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -186,14 +185,11 @@ fn the_beats_of_zeromq_itself_are_answered() {
 fn a_broker_that_is_told_to_stop_sends_its_workers_away() {
     let mut broker = Server::broker(&[]);
     let endpoint = broker.endpoint.clone();
-    let workers: Vec<Process> = ["worker_v1", "worker_v2"]
-        .map(|name| {
-            let worker = python::start(name, &[&endpoint, "echo"]);
-            worker.says("ready", PATIENCE);
-            worker
-        })
-        .into();
-    serves("echo", &endpoint, PATIENCE);
+    let workers = ["worker_v1", "worker_v2"].map(|name| {
+        let worker = python::start(name, &[&endpoint, name]);
+        serves(name, &endpoint, PATIENCE);
+        worker
+    });
     broker.process.terminate();
     broker.process.succeeded(PATIENCE);
     for worker in &workers {

@@ -2,9 +2,13 @@
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use playhouse::mdp::protocol::ClientSettings;
+use playhouse::mdp::transport::SocketSettings;
+use playhouse::mdp::{Brokers, Caller};
 
 use super::peer::Client;
 
@@ -14,7 +18,7 @@ pub(crate) struct Tally {
     pub(crate) answered: usize,
     /// Not answered by their deadline.
     pub(crate) hung: usize,
-    /// Whose connection ended, or whose answer was not what was sent.
+    /// Whose connection ended, or that ended with an error, or whose answer was not what was sent.
     pub(crate) broken: Vec<String>,
     times: Vec<Duration>,
 }
@@ -51,6 +55,48 @@ pub(crate) fn ask(endpoint: &str, service: &str, count: usize, clients: usize, p
         }
     });
     total.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Asks `count` times through one client of ours, with `at_once` requests under way, each of which has `patience`.
+pub(crate) fn call(endpoint: &str, service: &str, count: usize, at_once: usize, patience: Duration) -> Tally {
+    let next = Arc::new(AtomicUsize::new(0));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let settings = ClientSettings { envelope: false, ..ClientSettings::default() };
+        let caller = Caller::with(&Brokers::at(endpoint).unwrap(), settings, SocketSettings::default()).unwrap();
+        let caller = Arc::new(caller);
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..at_once {
+            let (caller, next, service) = (caller.clone(), next.clone(), service.to_owned());
+            tasks.spawn(async move {
+                let mut tally = Tally::default();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        return tally;
+                    }
+                    let text = format!("call {number}");
+                    let began = Instant::now();
+                    // Its own deadline is what is tested, so this one comes later.
+                    let call = caller.frames(&service, vec![text.clone().into()], patience);
+                    match tokio::time::timeout(patience + Duration::from_secs(2), call).await {
+                        Ok(Ok(reply)) if reply == [text.as_bytes()] => {
+                            tally.answered += 1;
+                            tally.times.push(began.elapsed());
+                        }
+                        Ok(Ok(reply)) => tally.broken.push(format!("expected `{text}`, found {reply:?}")),
+                        Ok(Err(error)) => tally.broken.push(format!("{} ({error})", error.kind())),
+                        Err(_) => tally.hung += 1,
+                    }
+                }
+            });
+        }
+        let mut total = Tally::default();
+        while let Some(tally) = tasks.join_next().await {
+            total.add(tally.unwrap());
+        }
+        total
+    })
 }
 
 /// Asks one by one on one connection until `ended`.
