@@ -131,7 +131,8 @@ impl Socket {
     }
 
     /// Waits for a message and appends it and those that are there already to `into`, `most` in all. The first frame is
-    /// the address of the peer where this is a ROUTER. Nothing is lost where it is dropped before its end.
+    /// the address of the peer where this is a ROUTER; an address with nothing after it says that this peer is gone, as far as
+    /// the library tells (that of `omq-tokio` within the process and the crate `zeromq` do not). Nothing is lost where it is dropped before its end.
     ///
     /// # Errors
     /// `Unavailable` where the socket is closed.

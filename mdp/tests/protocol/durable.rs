@@ -115,10 +115,10 @@ fn a_durable_request_fails_with_its_last_attempt() {
     stage.submit(ticket, "echo", "q");
     for worker in ["w1", "w2"] {
         assert_eq!(stage.ready(V2, worker, "echo").len(), 1);
-        assert_eq!(stage.unreachable(worker), []);
+        assert_eq!(stage.gone(worker), []);
     }
     stage.ready(V2, "w3", "echo");
-    let outputs = stage.outputs(|broker, now, outputs| broker.unreachable(&address("w3"), now, outputs));
+    let outputs = stage.outputs(|broker, now, outputs| broker.gone(&address("w3"), now, outputs));
     assert_eq!(outcome(ticket, outputs).unwrap_err().kind(), Kind::Unavailable);
 }
 

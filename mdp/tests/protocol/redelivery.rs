@@ -54,7 +54,24 @@ fn d2_how_often_a_request_is_given_to_a_worker_is_a_setting() {
     stage.ready(V2, "w1", "echo");
     stage.ready(V2, "w2", "echo");
     stage.ask(V2, "ph:c", "echo", "q");
-    check_failure(V2, "ph:c", &stage.unreachable("w1"), Kind::Unavailable);
+    check_failure(V2, "ph:c", &stage.gone("w1"), Kind::Unavailable);
+}
+
+#[test]
+fn d2_a_request_that_never_left_was_given_to_nobody() {
+    for version in VERSIONS {
+        let mut stage = Stage::new(BrokerSettings { attempts: 1, ..BrokerSettings::default() });
+        for worker in ["w1", "w2", "w3"] {
+            stage.ready(version, worker, "echo");
+        }
+        // Workers that died while they were idle are found out when the socket does not take what is for them.
+        assert_eq!(stage.ask(version, "ph:c", "echo", "q"), [assignment(version, "w1", "ph:c", "q")]);
+        assert_eq!(stage.unreachable("w1"), [assignment(version, "w2", "ph:c", "q")]);
+        assert_eq!(stage.unreachable("w2"), [assignment(version, "w3", "ph:c", "q")]);
+        // This one got it, and died later.
+        stage.pass(Duration::from_millis(1));
+        check_failure(version, "ph:c", &stage.unreachable("w3"), Kind::Unavailable);
+    }
 }
 
 #[test]
@@ -68,7 +85,7 @@ fn d2_what_comes_back_keeps_its_place_before_the_others() {
     }
     // In whatever order the workers go.
     for worker in ["w2", "w3", "w1"] {
-        assert_eq!(stage.unreachable(worker), []);
+        assert_eq!(stage.gone(worker), []);
     }
     for (worker, question) in [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4"), ("e", "5")] {
         assert_eq!(stage.ready(V2, worker, "echo"), [assignment(V2, worker, "c", question)]);
@@ -81,7 +98,7 @@ fn d2_the_time_to_wait_counts_anew_for_what_comes_back() {
     stage.ready(V2, "w", "echo");
     stage.ask(V2, "c", "echo", "q");
     stage.pass(Duration::from_secs(100));
-    stage.unreachable("w");
+    stage.gone("w");
     stage.pass(Duration::from_secs(29));
     assert_eq!(stage.accounts().queued, 1);
     stage.pass(Duration::from_secs(1));
@@ -107,7 +124,7 @@ fn a_request_of_which_a_part_has_gone_out_fails_with_its_worker() {
     stage.ready(V2, "w2", "echo");
     stage.ask(V2, "ph:c", "echo", "q");
     assert_eq!(stage.part("w1", "ph:c", "p"), [part("ph:c", "echo", "p")]);
-    let error = failure(V2, "ph:c", &stage.unreachable("w1"));
+    let error = failure(V2, "ph:c", &stage.gone("w1"));
     let expected = "a worker of `echo` was lost when it had sent 1 parts of its answer";
     assert_eq!((error.kind(), error.message()), (Kind::Unavailable, expected));
     assert_eq!(stage.workers("echo"), (1, 1));
@@ -120,6 +137,6 @@ fn parts_that_nobody_has_seen_are_no_hindrance() {
     stage.ready(V2, "w2", "echo");
     stage.ask(Version::V1, "c", "echo", "q");
     stage.part("w1", "c", "p");
-    assert_eq!(stage.unreachable("w1"), [assignment(V2, "w2", "c", "q")]);
+    assert_eq!(stage.gone("w1"), [assignment(V2, "w2", "c", "q")]);
     assert_eq!(stage.answer(V2, "w2", "c", "a"), [reply(Version::V1, "c", "echo", "a")]);
 }

@@ -110,6 +110,12 @@ impl Stage {
         self.outputs(|broker, now, outputs| broker.submit(ticket, service, body, now, outputs))
     }
 
+    /// The connection of a peer has ended.
+    pub(crate) fn gone(&mut self, peer: &str) -> Vec<Sent> {
+        let peer = address(peer);
+        self.sent(|broker, now, outputs| broker.gone(&peer, now, outputs))
+    }
+
     pub(crate) fn unreachable(&mut self, peer: &str) -> Vec<Sent> {
         let peer = address(peer);
         self.sent(|broker, now, outputs| broker.unreachable(&peer, now, outputs))

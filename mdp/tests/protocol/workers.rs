@@ -207,7 +207,7 @@ fn a_client_of_ours_hears_when_no_worker_survived_its_request() {
     let mut sent = Vec::new();
     for worker in ["w1", "w2", "w3"] {
         assert_eq!(stage.ready(Version::V2, worker, "echo").len(), 1);
-        sent = stage.unreachable(worker);
+        sent = stage.gone(worker);
     }
     crate::stage::check_failure(Version::V2, "ph:c", &sent, Kind::Unavailable);
 }

@@ -72,6 +72,15 @@ impl Worker {
         Output::Send { to: self.address.clone(), frames }
     }
 
+    /// Takes an attempt back that was made at `now`, for the message that made it was not taken by the socket.
+    pub(crate) fn take_back_what_was_given_at(&mut self, now: Instant) {
+        if let Work::Busy(assignment) = &mut self.work
+            && assignment.began == now
+        {
+            assignment.request.attempts -= 1;
+        }
+    }
+
     /// Notes a heartbeat. One that comes long after a request was given to it was sent while it worked; one that comes soon
     /// after may have crossed the request.
     pub(crate) fn note_heartbeat(&mut self, now: Instant, heartbeat: Duration) {

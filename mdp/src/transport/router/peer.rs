@@ -88,6 +88,10 @@ impl Peer {
         let mut state = self.shared.state();
         if state.peers.get(&self.address).is_some_and(|link| Arc::ptr_eq(link, &self.link)) {
             state.peers.remove(&self.address);
+            // After what it sent. There is one of these for a peer, so the limit of peers bounds them.
+            state.inbox.push_back(vec![self.address.clone()]);
+            drop(state);
+            self.shared.came.notify_one();
         }
     }
 
