@@ -203,12 +203,17 @@ fn handshakes_that_are_never_ended_keep_nobody_out() {
 #[test]
 fn a_peer_that_never_reads_holds_up_nobody_else() {
     siege("never-reads", broker(), |endpoint| {
-        // A client whose answers nobody takes.
-        let _worker = Worker::start(endpoint, "bulk");
+        // A client whose answers nobody takes. It asks no faster than it is answered, so that nothing waits but the answers.
+        let bulk = Worker::start(endpoint, "bulk");
         let mut client = Wire::connect(endpoint, "DEALER", b"").unwrap();
         let body = vec![b'x'; 100 * 1024];
-        for _ in 0..2000 {
-            if client.send(&[b"MDPC02".as_slice(), b"\x01", b"bulk", &body]).is_err() {
+        for sent in 0..2000 {
+            let began = Instant::now();
+            while bulk.served() + 20 < sent && began.elapsed() < Duration::from_secs(1) {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+            let is_cut_off = bulk.served() + 20 < sent;
+            if is_cut_off || client.send(&[b"MDPC02".as_slice(), b"\x01", b"bulk", &body]).is_err() {
                 break;
             }
         }

@@ -49,7 +49,7 @@ pub(crate) fn ask(endpoint: &str, service: &str, count: usize, clients: usize, p
         for _ in 0..clients {
             scope.spawn(|| {
                 let numbers = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number < count);
-                let tally = ask_each(endpoint, service, std::iter::from_fn(numbers), patience);
+                let tally = ask_each(None, endpoint, service, std::iter::from_fn(numbers), patience);
                 total.lock().unwrap_or_else(PoisonError::into_inner).add(tally);
             });
         }
@@ -99,15 +99,26 @@ pub(crate) fn call(endpoint: &str, service: &str, count: usize, at_once: usize, 
     })
 }
 
-/// Asks one by one on one connection until `ended`.
-pub(crate) fn ask_until(endpoint: &str, service: &str, ended: &AtomicBool, patience: Duration) -> Tally {
+/// Has `client`, which is connected to `endpoint`, ask one by one until `ended`.
+pub(crate) fn ask_until(
+    client: Client,
+    endpoint: &str,
+    service: &str,
+    ended: &AtomicBool,
+    patience: Duration,
+) -> Tally {
     let numbers = (0..).take_while(|_| !ended.load(Ordering::Relaxed));
-    ask_each(endpoint, service, numbers, patience)
+    ask_each(Some(client), endpoint, service, numbers, patience)
 }
 
-fn ask_each(endpoint: &str, service: &str, numbers: impl Iterator<Item = usize>, patience: Duration) -> Tally {
+fn ask_each(
+    mut client: Option<Client>,
+    endpoint: &str,
+    service: &str,
+    numbers: impl Iterator<Item = usize>,
+    patience: Duration,
+) -> Tally {
     let mut tally = Tally::default();
-    let mut client = None;
     for number in numbers {
         if client.is_none() {
             match Client::connect(endpoint) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::PATIENCE;
 use super::load::{ask, ask_until};
-use super::peer::Worker;
+use super::peer::{Client, Worker};
 use super::playhouse::{Server, serves};
 use super::process::resident;
 
@@ -41,9 +41,12 @@ pub(crate) fn siege_within(name: &str, mut broker: Server, most_growth: u64, att
     let id = broker.process.id();
     let before = resident(id);
     let most = AtomicU64::new(before);
+    // The one who is there before the attack, with nothing of it under way yet.
+    let mut client = Client::connect(&endpoint).unwrap();
+    client.echo("good", "before the attack", DEADLINE).unwrap();
     let ended = AtomicBool::new(false);
     let mut tally = thread::scope(|scope| {
-        let good = scope.spawn(|| ask_until(&endpoint, "good", &ended, DEADLINE));
+        let good = scope.spawn(|| ask_until(client, &endpoint, "good", &ended, DEADLINE));
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
                 most.fetch_max(resident(id), Ordering::Relaxed);
