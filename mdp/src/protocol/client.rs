@@ -433,17 +433,17 @@ impl Client {
         }
     }
 
-    /// Opens links for plain requests that wait, but no more than are of use.
+    /// Opens links for plain requests that wait: to every broker, for nobody knows which of them lives.
     fn open_for_waiting(&mut self, outputs: &mut Vec<ClientOutput>) {
-        let opening = self.links.values().filter(|link| !link.is_up).count();
-        let wanted = self.waiting.len().saturating_sub(opening);
-        let free = self.settings.connections.saturating_sub(self.links.len());
-        for _ in 0..wanted.min(free) {
-            if self.brokers.is_empty() {
-                return;
-            }
+        for _ in 0..self.brokers.len() {
             self.turn = (self.turn + 1) % self.brokers.len();
-            self.open(self.brokers[self.turn].clone(), outputs);
+            let broker = self.brokers[self.turn].clone();
+            let opening = self.links.values().filter(|link| !link.is_up && link.broker == broker).count();
+            let wanted = self.waiting.len().saturating_sub(opening);
+            let free = self.settings.connections.saturating_sub(self.links.len());
+            for _ in 0..wanted.min(free) {
+                self.open(broker.clone(), outputs);
+            }
         }
     }
 

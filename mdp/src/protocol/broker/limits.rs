@@ -29,7 +29,7 @@ pub struct BrokerLimits {
     pub queued_for_service: usize,
     /// How many requests may wait for all services together; 100,000 by default.
     pub queued: usize,
-    /// How many bytes the bodies of all waiting requests may have together; 256 MiB by default.
+    /// How many bytes the bodies of all waiting requests may have together; 32 MiB by default.
     pub queued_size: usize,
     /// How many services there may be, with a worker or with a waiting request; 1,000 by default.
     pub services: usize,
@@ -44,7 +44,7 @@ impl Default for BrokerLimits {
             peers: 4096,
             queued_for_service: 10_000,
             queued: 100_000,
-            queued_size: 256 * 1024 * 1024,
+            queued_size: 32 * 1024 * 1024,
             services: 1000,
         }
     }

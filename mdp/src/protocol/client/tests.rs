@@ -362,3 +362,14 @@ fn brokers_that_go_give_their_requests_to_those_that_come() {
     assert_eq!(broker, TWO);
     assert_eq!(sent(&bench.up(link)), [(link, event.id())]);
 }
+
+#[test]
+fn a_plain_request_goes_to_the_broker_that_lives() {
+    let mut bench = Bench::new(plain_settings());
+    bench.brokers(&[ONE, TWO]);
+    let id = EventId::unique();
+    let outputs = bench.request(id, plain("a"), 1_000);
+    let opened = opened(&outputs);
+    let (link, _) = opened.iter().find(|(_, broker)| *broker == TWO).unwrap();
+    assert_eq!((opened.len(), sent(&bench.up(*link))), (2, vec![(*link, id)]));
+}
