@@ -153,6 +153,11 @@ impl Titanic {
 
     /// Notes that a close has failed.
     fn stays(&mut self, ticket: Ticket) {
+        // Another one may be on its way to the disk: what was appended after that would undo it.
+        let is_close = |purpose: &Purpose| matches!(purpose, Purpose::Close(..) | Purpose::Expire);
+        if self.unsynced.iter().any(|unsynced| unsynced.ticket == ticket && is_close(&unsynced.purpose)) {
+            return;
+        }
         let Some(entry) = self.entries.get_mut(&ticket) else { return };
         entry.is_closing = false;
         if entry.state == State::Parked {

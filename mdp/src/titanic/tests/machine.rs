@@ -344,6 +344,25 @@ fn a_reply_that_is_written_later_does_not_undo_a_close() {
 }
 
 #[test]
+fn a_reply_that_is_written_later_does_not_undo_the_second_close_where_the_first_failed() {
+    let mut world = world();
+    let ticket = world.request(&["echo", "a"]);
+    world.disk.fail_syncs(2);
+    world.work(Ok(frames(&["b"])));
+    world.ask("titanic.close", frames(&[&ticket]));
+    world.ask("titanic.close", frames(&[&ticket]));
+    // The first one alone is refused, while the second waits.
+    world.store(1);
+    world.advance(Duration::from_secs(1));
+    world.settle();
+    let mut codes: Vec<_> = (1..world.answers.len()).map(|answer| world.texts(answer)[0].clone()).collect();
+    codes.sort();
+    assert_eq!(codes, ["200", "500"]);
+    let mut world = world.after_kill();
+    assert_eq!(world.call("titanic.reply", &[&ticket]), ["400"]);
+}
+
+#[test]
 fn limits_refuse_with_500_and_drop_nothing() {
     let mut world = World::new(TitanicSettings { requests: 2, ..settings() });
     let first = world.request(&["echo", "a"]);
