@@ -18,13 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stream::{Listener, not_bound};
+use super::wire::{Link, Pushed};
 use super::{Change, Endpoint, Kind, Refused, SocketSettings, omq};
 use crate::protocol::Frames;
 
-mod link;
 mod peer;
-
-use link::Link;
 
 /// How many changes wait for whoever listens to them.
 const CHANGES: usize = 64;
@@ -161,16 +159,16 @@ impl Router {
             };
         };
         match link.push(&frames[1..], &self.shared.settings) {
-            link::Pushed::First => {
+            Pushed::First => {
                 if state.unwritten.is_empty() {
                     self.shared.written.notify_one();
                 }
                 state.unwritten.push(link);
                 Ok(())
             }
-            link::Pushed::Another => Ok(()),
-            link::Pushed::Full => Err(Refused::Full(frames)),
-            link::Pushed::Gone => Err(Refused::Unroutable(frames)),
+            Pushed::Another => Ok(()),
+            Pushed::Full => Err(Refused::Full(frames)),
+            Pushed::Gone => Err(Refused::Unroutable(frames)),
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{SOON, dealer, echo, frames, is_served, router};
+use crate::support::{SOON, dealer, echo, frames, give, is_served, router};
 
 /// The greeting of ZMTP 3.1 with the mechanism NULL, 64 bytes.
 const GREETING: [u8; 64] = {
@@ -108,7 +108,7 @@ async fn a_message_that_is_too_large_closes_that_peer_alone() {
     stream.write_all(&[2, 0, 0, 0, 0, 0, 1, 0xad, 0xb0]).await.unwrap();
     is_closed(&mut stream).await;
     let bad = dealer(&SocketSettings::default(), &address).await;
-    let _ = bad.send(frames(&[&"x".repeat(110_000)]));
+    give(&bad, frames(&[&"x".repeat(110_000)])).await;
     let mut messages = Vec::new();
     assert!(timeout(Duration::from_millis(100), bad.receive(&mut messages, 1)).await.is_err(), "{}", messages.len());
     is_served(&good).await;
