@@ -8,11 +8,13 @@
 //! What is sent while there is no connection comes back as `Full`. What was sent over a connection that is lost is not sent
 //! again: it may have arrived, and only whoever sent it knows whether a second time does harm.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use omq_tokio::Message;
 use omq_tokio::proto::SocketType;
 use omq_tokio::proto::connection::{ConnectionConfig, Role};
 use playhouse_engine::{Error, Result};
@@ -21,7 +23,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::wire::{Link, Pushed};
+use super::wire::{Link, Pushed, take};
 use super::{Change, Endpoint, Kind, Refused, SocketSettings, omq};
 use crate::protocol::Frames;
 
@@ -44,7 +46,7 @@ pub(super) struct Dealer {
 
 #[derive(Debug)]
 struct Shared {
-    link: Mutex<Option<Arc<Link>>>,
+    current: Mutex<Current>,
     /// Something came, by another way than to whoever receives; or there is another link.
     came: Notify,
     /// Something is to be written that whoever sent it did not write.
@@ -56,6 +58,13 @@ struct Shared {
     changes: broadcast::Sender<Change>,
     settings: SocketSettings,
     config: ConnectionConfig,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    link: Option<Arc<Link>>,
+    /// What came over connections that are gone, and was not received.
+    leftover: VecDeque<Message>,
 }
 
 /// Whether somebody receives, so that the keeper need not read.
@@ -79,7 +88,7 @@ impl Dealer {
         }
         let (changes, _) = broadcast::channel(CHANGES);
         let shared = Arc::new(Shared {
-            link: Mutex::default(),
+            current: Mutex::default(),
             came: Notify::new(),
             written: Notify::new(),
             drained: Notify::new(),
@@ -148,7 +157,14 @@ impl Dealer {
             if let Some(within) = self.within.get() {
                 return within.receive(into, most).await;
             }
-            let Some(link) = shared.link() else {
+            let link = {
+                let mut current = shared.current();
+                if take(&mut current.leftover, None, into, most) > 0 {
+                    return Ok(());
+                }
+                current.link.clone()
+            };
+            let Some(link) = link else {
                 shared.came.notified().await;
                 continue;
             };
@@ -161,17 +177,15 @@ impl Dealer {
                 return Ok(());
             }
             let _presence = shared.receiver.enter();
-            if link.gone.is_cancelled() {
-                shared.came.notified().await;
-                continue;
-            }
             let readable = tokio::select! {
                 biased;
-                readable = link.readable() => readable,
                 () = shared.came.notified() => continue,
+                readable = link.readable() => readable,
             };
             if readable.and_then(|()| link.read()).is_err() {
                 link.gone.cancel();
+                // The keeper says when there is another.
+                shared.came.notified().await;
             }
         }
     }
@@ -215,7 +229,11 @@ impl Drop for Dealer {
 
 impl Shared {
     fn link(&self) -> Option<Arc<Link>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current().link.clone()
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -22,7 +22,10 @@ use super::wire::{Link, Pushed};
 use super::{Change, Endpoint, Kind, Refused, SocketSettings, omq};
 use crate::protocol::Frames;
 
+mod handshakes;
 mod peer;
+
+use handshakes::Handshakes;
 
 /// How many changes wait for whoever listens to them.
 const CHANGES: usize = 64;
@@ -64,7 +67,7 @@ struct State {
     unwritten: Vec<Arc<Link>>,
     /// How many peers there are, within their handshake and after it.
     connections: usize,
-    handshakes: usize,
+    handshakes: Handshakes,
     /// For the address of the next peer that has none of its own.
     number: u64,
 }
@@ -95,6 +98,7 @@ impl Router {
         if endpoint.is_inproc() {
             if self.within.get().is_none() {
                 let router = omq::Omq::open(Kind::Router, &self.shared.settings)?;
+                self.tasks.spawn(omq::forward(router.changes(), self.shared.changes.clone()));
                 // Whoever was first at the same time has set the same.
                 let _ = self.within.set(router);
                 self.shared.came.notify_one();
@@ -225,15 +229,15 @@ async fn accept(listener: Listener, shared: Arc<Shared>, tasks: TaskTracker) {
         };
         let mut state = shared.state();
         let settings = &shared.settings;
-        if state.connections >= settings.most_peers || state.handshakes >= settings.pending_handshakes {
+        let host = stream.host();
+        if state.connections >= settings.most_peers || !state.handshakes.begin(host, settings.pending_handshakes) {
             // Closed at once: it may come again.
             continue;
         }
         state.connections += 1;
-        state.handshakes += 1;
         state.number += 1;
         let number = state.number;
         drop(state);
-        tasks.spawn(peer::run(stream, number, shared.clone()));
+        tasks.spawn(peer::run(stream, host, number, shared.clone()));
     }
 }

@@ -1,6 +1,7 @@
 //! A byte stream to a peer, over tcp or ipc.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use bytes::BytesMut;
@@ -70,6 +71,16 @@ impl Stream {
         each!(self, stream => stream.try_write(bytes))
     }
 
+    /// Returns where the peer is, unless it is on this machine.
+    pub(super) fn host(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => {
+                stream.peer_addr().ok().map(|peer| peer.ip().to_canonical()).filter(|ip| !ip.is_loopback())
+            }
+            Self::Ipc(_) => None,
+        }
+    }
+
     pub(super) fn peer_address(&self) -> Option<String> {
         match self {
             Self::Tcp(stream) => stream.peer_addr().ok().map(|address| address.to_string()),
@@ -121,7 +132,8 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                // It fails where the peer is gone already, which is no fault of the listener's.
+                let _ = stream.set_nodelay(true);
                 Ok(Stream::Tcp(stream))
             }
             Self::Ipc(listener, _) => listener.accept().await.map(|(stream, _)| Stream::Ipc(stream)),

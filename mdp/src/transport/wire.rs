@@ -3,5 +3,5 @@
 mod link;
 mod output;
 
-pub(super) use link::{Link, Unshaken};
+pub(super) use link::{Link, Unshaken, take};
 pub(super) use output::Pushed;

@@ -1,7 +1,7 @@
 //! The task that keeps the connection of a DEALER.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -30,8 +30,7 @@ pub(super) async fn run(endpoint: Endpoint, shared: Arc<Shared>) {
                     let _ = timeout(settings.linger, link.flush()).await;
                     return;
                 }
-                link.gone.cancel();
-                let _ = shared.changes.send(Change::Lost);
+                shared.end(&link);
             }
             Some(Err(Unshaken::Rejected(reason))) => {
                 // Nobody may be listening, here and elsewhere.
@@ -90,7 +89,7 @@ async fn stand_in(shared: &Shared, link: &Link) -> Io<()> {
         if receiver.is_here() {
             continue;
         }
-        while link.waiting() >= shared.settings.receive_queue.max(1) {
+        while !shared.has_room(link) {
             link.hold(true);
             sleep(AWAY).await;
         }
@@ -111,16 +110,30 @@ impl super::Receiver {
 }
 
 impl Shared {
-    /// Lets messages go over a connection, behind those that came over the last one.
+    /// Lets messages go over a connection.
     fn begin(&self, link: &Arc<Link>) {
-        {
-            let mut current = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(before) = current.replace(link.clone()) {
-                link.inherit(&before);
-            }
-        }
+        self.current().link = Some(link.clone());
+        // Nobody may be listening; so below.
         let _ = self.changes.send(Change::Connected);
         self.came.notify_one();
         self.drained.notify_waiters();
+    }
+
+    /// Lets go of a connection, and keeps what came over it.
+    fn end(&self, link: &Link) {
+        link.gone.cancel();
+        {
+            let mut current = self.current();
+            current.link = None;
+            current.leftover.append(&mut link.leftover());
+        }
+        let _ = self.changes.send(Change::Lost);
+        self.came.notify_one();
+    }
+
+    /// Says whether there is room for what comes while nobody receives.
+    fn has_room(&self, link: &Link) -> bool {
+        let leftover = self.current().leftover.len();
+        leftover + link.waiting() < self.settings.receive_queue.max(1)
     }
 }

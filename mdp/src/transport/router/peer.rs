@@ -1,5 +1,6 @@
 //! The task of one peer: its handshake, what it sends, and its signs of life.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,11 +13,11 @@ use crate::transport::stream::{Io, Stream};
 use crate::transport::wire::{Link, Unshaken};
 
 /// Serves one peer until it is gone, or the socket is closed.
-pub(super) async fn run(stream: Stream, number: u64, shared: Arc<Shared>) {
+pub(super) async fn run(stream: Stream, host: Option<IpAddr>, number: u64, shared: Arc<Shared>) {
     let link = Arc::new(Link::new(stream, shared.config.clone(), &shared.closing));
     let mut peer = Peer { link: link.clone(), shared: shared.clone(), address: Bytes::new() };
     let shaken = timeout(shared.settings.handshake, link.gone.run_until_cancelled(peer.shake(number))).await;
-    shared.state().handshakes -= 1;
+    shared.state().handshakes.end(host);
     if matches!(shaken, Ok(Some(Ok(())))) {
         peer.register();
         // Nobody may be listening; so below.

@@ -172,19 +172,12 @@ impl Link {
 
     /// Appends what came to `into`, `most` messages in all, each behind `address` where there is one. Returns how many.
     pub(in crate::transport) fn take(&self, address: Option<&Bytes>, into: &mut Vec<Frames>, most: usize) -> usize {
-        let mut wire = self.wire();
-        let count = wire.inbox.len().min(most);
-        if count > 0 {
-            omq::convert(&wire.inbox.make_contiguous()[..count], address, into);
-            wire.inbox.drain(..count);
-        }
-        count
+        take(&mut self.wire().inbox, address, into, most)
     }
 
-    /// Takes over what came over a connection that is gone, and was not received.
-    pub(in crate::transport) fn inherit(&self, before: &Self) {
-        let inbox = std::mem::take(&mut before.wire().inbox);
-        self.wire().inbox = inbox;
+    /// Takes what came and was not received, once the link is gone.
+    pub(in crate::transport) fn leftover(&self) -> VecDeque<Message> {
+        std::mem::take(&mut self.wire().inbox)
     }
 
     /// Encodes a message, to be written later.
@@ -320,4 +313,19 @@ impl Wire {
             }
         }
     }
+}
+
+/// Takes messages from an inbox as [`Link::take`] does.
+pub(in crate::transport) fn take(
+    inbox: &mut VecDeque<Message>,
+    address: Option<&Bytes>,
+    into: &mut Vec<Frames>,
+    most: usize,
+) -> usize {
+    let count = inbox.len().min(most);
+    if count > 0 {
+        omq::convert(&inbox.make_contiguous()[..count], address, into);
+        inbox.drain(..count);
+    }
+    count
 }
