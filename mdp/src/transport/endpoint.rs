@@ -46,6 +46,11 @@ impl Endpoint {
         &self.0
     }
 
+    /// Says whether anybody can be there: nobody is at `*`, and nobody at port 0.
+    pub(super) fn is_connectable(&self) -> bool {
+        !matches!(&self.0, Place::Tcp { host, port } if host == "*" || *port == 0)
+    }
+
     /// Says whether both ends are in this process.
     #[must_use]
     pub fn is_inproc(&self) -> bool {

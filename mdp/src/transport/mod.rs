@@ -1,5 +1,6 @@
 //! ZeroMQ sockets. The rest of the crate sees [`Socket`] alone: what library does the work is known here and nowhere else.
 
+mod dealer;
 mod endpoint;
 mod omq;
 mod router;
@@ -7,6 +8,7 @@ mod security;
 mod settings;
 mod socket;
 mod stream;
+mod wire;
 #[cfg(feature = "zeromq")]
 mod zeromq;
 

@@ -11,6 +11,7 @@ use omq_tokio::{
     ReconnectPolicy, SocketType, TrySendError,
 };
 use playhouse_engine::{Error, Result};
+use tokio::sync::broadcast;
 
 use super::security::{PublicKey, Security};
 use super::{Change, Endpoint, Kind, Refused, SocketSettings};
@@ -116,6 +117,14 @@ impl OmqChanges {
                 Ok(_) => {}
             }
         }
+    }
+}
+
+/// Tells of the changes of a library's socket that does a part of the work of one of ours.
+pub(super) async fn forward(mut changes: OmqChanges, to: broadcast::Sender<Change>) {
+    while let Some(change) = changes.next().await {
+        // Nobody may be listening.
+        let _ = to.send(change);
     }
 }
 

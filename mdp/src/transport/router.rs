@@ -18,13 +18,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stream::{Listener, not_bound};
+use super::wire::{Link, Pushed};
 use super::{Change, Endpoint, Kind, Refused, SocketSettings, omq};
 use crate::protocol::Frames;
 
-mod link;
+mod handshakes;
 mod peer;
 
-use link::Link;
+use handshakes::Handshakes;
 
 /// How many changes wait for whoever listens to them.
 const CHANGES: usize = 64;
@@ -66,7 +67,7 @@ struct State {
     unwritten: Vec<Arc<Link>>,
     /// How many peers there are, within their handshake and after it.
     connections: usize,
-    handshakes: usize,
+    handshakes: Handshakes,
     /// For the address of the next peer that has none of its own.
     number: u64,
 }
@@ -97,6 +98,7 @@ impl Router {
         if endpoint.is_inproc() {
             if self.within.get().is_none() {
                 let router = omq::Omq::open(Kind::Router, &self.shared.settings)?;
+                self.tasks.spawn(omq::forward(router.changes(), self.shared.changes.clone()));
                 // Whoever was first at the same time has set the same.
                 let _ = self.within.set(router);
                 self.shared.came.notify_one();
@@ -161,16 +163,16 @@ impl Router {
             };
         };
         match link.push(&frames[1..], &self.shared.settings) {
-            link::Pushed::First => {
+            Pushed::First => {
                 if state.unwritten.is_empty() {
                     self.shared.written.notify_one();
                 }
                 state.unwritten.push(link);
                 Ok(())
             }
-            link::Pushed::Another => Ok(()),
-            link::Pushed::Full => Err(Refused::Full(frames)),
-            link::Pushed::Gone => Err(Refused::Unroutable(frames)),
+            Pushed::Another => Ok(()),
+            Pushed::Full => Err(Refused::Full(frames)),
+            Pushed::Gone => Err(Refused::Unroutable(frames)),
         }
     }
 
@@ -227,15 +229,15 @@ async fn accept(listener: Listener, shared: Arc<Shared>, tasks: TaskTracker) {
         };
         let mut state = shared.state();
         let settings = &shared.settings;
-        if state.connections >= settings.most_peers || state.handshakes >= settings.pending_handshakes {
+        let host = stream.host();
+        if state.connections >= settings.most_peers || !state.handshakes.begin(host, settings.pending_handshakes) {
             // Closed at once: it may come again.
             continue;
         }
         state.connections += 1;
-        state.handshakes += 1;
         state.number += 1;
         let number = state.number;
         drop(state);
-        tasks.spawn(peer::run(stream, number, shared.clone()));
+        tasks.spawn(peer::run(stream, host, number, shared.clone()));
     }
 }

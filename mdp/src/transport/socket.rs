@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 #[cfg(feature = "zeromq")]
 use super::zeromq;
-use super::{Backend, Endpoint, SocketSettings, omq, router};
+use super::{Backend, Endpoint, SocketSettings, dealer, omq, router};
 use crate::protocol::Frames;
 
 /// What a socket is for, in the words of ZeroMQ.
@@ -16,7 +16,7 @@ use crate::protocol::Frames;
 pub enum Kind {
     /// Talks to many peers, each by its address in frame 0.
     Router,
-    /// Talks to one peer, or to several in turn.
+    /// Talks to the one peer that it connects to; bound, to several in turn.
     Dealer,
     /// Hands each message to one of its peers.
     Push,
@@ -52,12 +52,13 @@ impl From<Refused> for Error {
 /// What became of the connections of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A peer is there: messages go to it and come from it. What was sent before may be lost: a connection that failed within
-    /// its handshake takes with it what was queued for it.
+    /// A peer is there: messages go to it and come from it. A DEALER that connects takes none before this, and what it took before
+    /// a [`Change::Lost`] does not go to the next peer: whoever wants it sent again does so now.
     Connected,
     /// A peer is gone. What was sent to it may have reached it or not. The socket connects again by itself.
     Lost,
-    /// The peer let this socket know that it is not welcome, and why. The socket does not try again.
+    /// The peer let this socket know that it is not welcome, and why: by its answer, or because it asks for other security. The
+    /// socket does not try again.
     Rejected(String),
 }
 
@@ -72,6 +73,7 @@ pub struct Socket {
 
 enum Inner {
     Omq(omq::Omq),
+    Dealer(dealer::Dealer),
     Router(router::Router),
     #[cfg(feature = "zeromq")]
     Zeromq(zeromq::Zeromq),
@@ -82,6 +84,7 @@ macro_rules! each {
     ($inner:expr, $backend:ident => $call:expr) => {
         match $inner {
             Inner::Omq($backend) => $call,
+            Inner::Dealer($backend) => $call,
             Inner::Router($backend) => $call,
             #[cfg(feature = "zeromq")]
             Inner::Zeromq($backend) => $call,
@@ -100,6 +103,7 @@ impl Socket {
     pub fn open(kind: Kind, settings: &SocketSettings) -> Result<Self> {
         let backend = match settings.backend {
             Backend::Omq if kind == Kind::Router => Inner::Router(router::Router::open(settings)),
+            Backend::Omq if kind == Kind::Dealer => Inner::Dealer(dealer::Dealer::open(settings)),
             Backend::Omq => Inner::Omq(omq::Omq::open(kind, settings)?),
             #[cfg(feature = "zeromq")]
             Backend::Zeromq => Inner::Zeromq(zeromq::Zeromq::open(kind, settings)?),
@@ -140,7 +144,8 @@ impl Socket {
         each!(&self.backend, backend => backend.receive(into, most).await)
     }
 
-    /// Hands a message over to be sent, without waiting. A ROUTER takes the first frame for the address of the peer.
+    /// Hands a message over to be sent, without waiting. A ROUTER takes the first frame for the address of the peer. A DEALER
+    /// takes nothing while it is not connected.
     ///
     /// # Errors
     /// The message, where it cannot be sent now.
@@ -182,7 +187,8 @@ impl Socket {
     pub fn changes(&self) -> Changes {
         let backend = match &self.backend {
             Inner::Omq(backend) => InnerChanges::Omq(backend.changes()),
-            Inner::Router(backend) => InnerChanges::Router(backend.changes()),
+            Inner::Dealer(backend) => InnerChanges::Own(backend.changes()),
+            Inner::Router(backend) => InnerChanges::Own(backend.changes()),
             #[cfg(feature = "zeromq")]
             Inner::Zeromq(backend) => InnerChanges::Zeromq(backend.changes()),
         };
@@ -214,7 +220,7 @@ pub struct Changes {
 #[derive(Debug)]
 enum InnerChanges {
     Omq(omq::OmqChanges),
-    Router(tokio::sync::broadcast::Receiver<Change>),
+    Own(tokio::sync::broadcast::Receiver<Change>),
     #[cfg(feature = "zeromq")]
     Zeromq(zeromq::ZeromqChanges),
 }
@@ -224,7 +230,7 @@ impl Changes {
     pub async fn next(&mut self) -> Option<Change> {
         match &mut self.backend {
             InnerChanges::Omq(changes) => changes.next().await,
-            InnerChanges::Router(changes) => loop {
+            InnerChanges::Own(changes) => loop {
                 match changes.recv().await {
                     Ok(change) => break Some(change),
                     Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}

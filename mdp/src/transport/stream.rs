@@ -1,10 +1,12 @@
 //! A byte stream to a peer, over tcp or ipc.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use bytes::BytesMut;
 use playhouse_engine::{Error, Result};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::endpoint::Place;
@@ -27,6 +29,20 @@ macro_rules! each {
 }
 
 impl Stream {
+    /// Connects to a place of tcp or ipc; a name is looked up anew each time.
+    pub(super) async fn connect(place: &Place) -> io::Result<Self> {
+        match place {
+            Place::Tcp { host, port } => {
+                let name = host.trim_start_matches('[').trim_end_matches(']');
+                let stream = TcpStream::connect((name, *port)).await?;
+                stream.set_nodelay(true)?;
+                Ok(Self::Tcp(stream))
+            }
+            Place::Ipc(path) => UnixStream::connect(path).await.map(Self::Ipc),
+            Place::Inproc(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     pub(super) async fn readable(&self) -> io::Result<()> {
         each!(self, stream => stream.readable().await)
     }
@@ -35,12 +51,34 @@ impl Stream {
         each!(self, stream => stream.writable().await)
     }
 
+    /// Reads as much as `buffer` has room for. Where there was less, the stream is taken for empty, which saves the system call
+    /// that would say so.
     pub(super) fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
-        each!(self, stream => stream.try_read_buf(buffer))
+        let mut read = None;
+        let tried = each!(self, stream => stream.try_io(Interest::READABLE, || {
+            let room = buffer.capacity() - buffer.len();
+            let count = stream.try_read_buf(buffer)?;
+            read = Some(count);
+            if count == room { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        }));
+        match read {
+            Some(count) => Ok(count),
+            None => Err(tried.err().unwrap_or_else(|| io::ErrorKind::WouldBlock.into())),
+        }
     }
 
     pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         each!(self, stream => stream.try_write(bytes))
+    }
+
+    /// Returns where the peer is, unless it is on this machine.
+    pub(super) fn host(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => {
+                stream.peer_addr().ok().map(|peer| peer.ip().to_canonical()).filter(|ip| !ip.is_loopback())
+            }
+            Self::Ipc(_) => None,
+        }
     }
 
     pub(super) fn peer_address(&self) -> Option<String> {
@@ -94,7 +132,8 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                // It fails where the peer is gone already, which is no fault of the listener's.
+                let _ = stream.set_nodelay(true);
                 Ok(Stream::Tcp(stream))
             }
             Self::Ipc(listener, _) => listener.accept().await.map(|(stream, _)| Stream::Ipc(stream)),

@@ -7,6 +7,7 @@ mod exchange;
 mod hostile;
 mod libzmq;
 mod security;
+mod servers;
 mod support;
 #[cfg(feature = "zeromq")]
 mod zeromq;
