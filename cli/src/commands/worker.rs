@@ -3,23 +3,39 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use playhouse::mdp::MdpWorker;
 use playhouse::mdp::protocol::WorkerSettings;
 use playhouse::{Director, Policy, Result, shutdown_signal};
 
-use crate::peers::{Peers, time};
+use crate::peers::{Peers, service, time};
 use crate::program::Program;
 
+/// How much longer than the command the request has, so that whoever asks is told what the command did.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What `--help` shows at its end.
+const EXAMPLES: &str = "\
+Examples:
+  playhouse worker shout -- tr a-z A-Z
+  playhouse worker resize --concurrency 4 --timeout 10s -- convert - -resize 50% -
+  playhouse worker words -- sh -c 'wc -w | tr -d \" \"'
+
+The reply is all that the command prints until it and what it started have closed their output. What takes longer than
+`--timeout` is killed with everything that it started. SIGTERM has the worker take no new requests and end when those under
+way are answered; a second one ends it at once.";
+
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The service
+    #[arg(value_parser = service)]
     service: String,
     #[command(flatten)]
     peers: Peers,
     /// How many requests are worked on at a time, for each broker
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    concurrency: usize,
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
+    concurrency: u16,
     /// How long the command may take for a request
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     timeout: Duration,
@@ -33,17 +49,20 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+    // Before it takes requests from workers that could do them.
+    let program = Program::find(arguments.command, arguments.timeout)?;
+    let concurrency = usize::from(arguments.concurrency);
     let settings = WorkerSettings { version: arguments.peers.protocol, ..WorkerSettings::default() };
     let worker = MdpWorker::new(&arguments.service, arguments.peers.brokers()?)?
-        .concurrency(arguments.concurrency)
-        .deadline(arguments.timeout)
+        .concurrency(concurrency)
+        .deadline(arguments.timeout.saturating_add(GRACE))
         .settings(settings)
         .socket(arguments.peers.socket()?);
-    let workers = Policy { workers: arguments.concurrency.into(), ..Policy::default() };
+    let workers = Policy { workers: concurrency.into(), ..Policy::default() };
 
     let mut director = Director::new("worker");
     let requests = director.register("requests", worker);
-    let program = director.register_with("program", Program::new(arguments.command, arguments.timeout), workers);
+    let program = director.register_with("program", program, workers);
     director.connect(requests, program);
     director.connect(program, requests);
     director.connect_default_error(requests);
