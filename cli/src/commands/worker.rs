@@ -66,6 +66,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     director.connect(requests, program);
     director.connect(program, requests);
     director.connect_default_error(requests);
-    director.build()?.run_until(shutdown_signal(), arguments.drain).await?;
+    let stop = shutdown_signal();
+    let stop = async move {
+        stop.await;
+        tracing::info!("stopping: no new requests are taken");
+    };
+    director.build()?.run_until(stop, arguments.drain).await?;
     Ok(())
 }
