@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::{Args, value_parser};
 use playhouse::mdp::MdpWorker;
 use playhouse::mdp::protocol::WorkerSettings;
-use playhouse::{Director, Policy, Result, shutdown_signal};
+use playhouse::{Director, Error, Policy, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::peers::{Peers, service, time};
 use crate::program::Program;
@@ -23,7 +25,7 @@ Examples:
 
 The reply is all that the command prints until it and what it started have closed their output. What takes longer than
 `--timeout` is killed with everything that it started. SIGTERM has the worker take no new requests and end when those under
-way are answered; a second one ends it at once.";
+way are answered; a second one ends it and those at once.";
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -66,11 +68,44 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     director.connect(requests, program);
     director.connect(program, requests);
     director.connect_default_error(requests);
-    let stop = shutdown_signal();
+    let mut signals = Signals::catch()?;
+    let (stopped, has_stopped) = oneshot::channel();
     let stop = async move {
-        stop.await;
+        signals.next().await;
         tracing::info!("stopping: no new requests are taken");
+        // Heard by the one below, as long as there is one.
+        let _ = stopped.send(signals);
     };
-    director.build()?.run_until(stop, arguments.drain).await?;
-    Ok(())
+    let again = async {
+        match has_stopped.await {
+            Ok(mut signals) => signals.next().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = director.build()?.run_until(stop, arguments.drain) => ended.map(drop),
+        // What is dropped here takes the commands that run with it, as the end of the process would not.
+        () = again => Err(Error::cancelled("told to end a second time; the commands under way were killed")),
+    }
+}
+
+/// The signals that tell a process to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self> {
+        let caught =
+            |kind| signal(kind).map_err(|error| Error::unavailable("signals cannot be caught").caused_by(error));
+        Ok(Self { interrupt: caught(SignalKind::interrupt())?, terminate: caught(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod arguments;
 mod call;
 mod durable;
 mod keys;
+mod readme;
 mod security;
 mod servers;
 mod services;

@@ -47,7 +47,10 @@ fn a_broker_that_is_told_to_end_answers_first_what_it_has() {
     let mut broker = Server::broker(&[]);
     let folder = tempfile::tempdir().unwrap();
     let (began, goes) = (folder.path().join("began"), folder.path().join("goes"));
-    let script = format!("touch {}; until test -e {}; do sleep 0.01; done; cat", began.display(), goes.display());
+    let script = format!(
+        "cd {}; touch began; until test -e goes; do test -e began || exit 1; sleep 0.01; done; cat",
+        folder.path().display()
+    );
     let _worker = shell("slow", &broker.endpoint, &[], &script);
     let mut calling = Process::start(&mut playhouse(&["call", "slow", "x", "--broker", &broker.endpoint]));
     eventually("the request at the worker", PATIENCE, || began.exists().then_some(()));

@@ -50,15 +50,20 @@ fn a_command_that_takes_too_long_is_killed_with_all_that_it_started() {
     let script = format!("sleep 600 & echo $! > {}; echo $$ > {}; sleep 600", sleep_id.display(), shell_id.display());
     let _worker = shell("slow", at, &["--timeout", "1s"], &script);
     fails(&["call", "slow", "x", "--broker", at], 15, "error: `sh` took too long and was killed (timeout)");
-    for id in [shell_id, sleep_id] {
-        let id = fs::read_to_string(id).unwrap();
-        // One that nobody has waited for yet is dead all the same.
-        let is_gone = || match fs::read_to_string(format!("/proc/{}/stat", id.trim())) {
+    is_killed(&shell_id);
+    is_killed(&sleep_id);
+}
+
+/// Waits until the process whose id is in the file has ended. One that nobody has waited for yet is dead all the same.
+#[track_caller]
+fn is_killed(id: &Path) {
+    let id = fs::read_to_string(id).unwrap();
+    eventually("the end of what was started", PATIENCE, || {
+        match fs::read_to_string(format!("/proc/{}/stat", id.trim())) {
             Ok(stat) => stat.contains(") Z ").then_some(()),
             Err(_) => Some(()),
-        };
-        eventually("the end of what it started", PATIENCE, is_gone);
-    }
+        }
+    });
 }
 
 #[test]
@@ -79,8 +84,10 @@ fn with_concurrency_commands_run_at_the_same_time() {
     let at = broker.endpoint.as_str();
     let folder = tempfile::tempdir().unwrap();
     // Each waits for the other's mark.
-    let script =
-        format!("cd {}; read a b; touch $a; until test -e $b; do sleep 0.01; done; echo $a", folder.path().display());
+    let script = format!(
+        "cd {}; read a b; touch $a; until test -e $b; do test -e $a || exit 1; sleep 0.01; done; echo $a",
+        folder.path().display()
+    );
     let _worker = shell("pair", at, &["--concurrency", "2"], &script);
     let ask = |body| Process::start(&mut playhouse(&["call", "pair", body, "--broker", at]));
     let (mut one, mut two) = (ask("one two\n"), ask("two one\n"));
@@ -89,8 +96,11 @@ fn with_concurrency_commands_run_at_the_same_time() {
 
 /// A worker whose command has begun a request that it ends once the file `goes` is there.
 fn at_work(at: &str, folder: &Path) -> (Process, Process) {
-    let (began, goes) = (folder.join("began"), folder.join("goes"));
-    let script = format!("touch {}; until test -e {}; do sleep 0.01; done; cat", began.display(), goes.display());
+    let began = folder.join("began");
+    let script = format!(
+        "cd {}; touch began; until test -e goes; do test -e began || exit 1; sleep 0.01; done; cat",
+        folder.display()
+    );
     let worker = shell("slow", at, &[], &script);
     let calling = Process::start(&mut playhouse(&["call", "slow", "x", "--broker", at]));
     eventually("the request at the worker", PATIENCE, || began.exists().then_some(()));
@@ -111,14 +121,19 @@ fn a_worker_that_is_told_to_end_answers_first_what_it_has() {
 }
 
 #[test]
-fn a_second_signal_ends_a_worker_at_once_and_another_gets_its_request() {
+fn a_second_signal_ends_a_worker_and_its_command_at_once_and_another_gets_its_request() {
     let broker = Server::broker(&[]);
     let folder = tempfile::tempdir().unwrap();
-    let (mut working, mut calling) = at_work(&broker.endpoint, folder.path());
+    let id = folder.path().join("id");
+    let script = format!("echo $$ > {0}.part; mv {0}.part {0}; sleep 600", id.display());
+    let mut working = shell("slow", &broker.endpoint, &["--timeout", "1h"], &script);
+    let mut calling = Process::start(&mut playhouse(&["call", "slow", "x", "--broker", &broker.endpoint]));
+    eventually("the request at the worker", PATIENCE, || id.exists().then_some(()));
     working.terminate();
     eventually("the worker's word", PATIENCE, || working.complaints().contains("stopping").then_some(()));
     working.terminate();
-    assert_eq!(working.ended(PATIENCE).code, Some(1));
+    assert_eq!(working.ended(PATIENCE).code, Some(24));
+    is_killed(&id);
     let _other = worker("slow", &broker.endpoint, &[]);
     assert_eq!(calling.succeeded(PATIENCE), ["x"]);
 }
