@@ -252,7 +252,8 @@ async fn read<A: Answers>(
                 }
                 Next::Change(Change::Lost) => {
                     let ((), answers) = shared.change(|client, now, outputs| client.lost(id, now, outputs));
-                    shared.deliver(answers).await;
+                    // Not here: the loss may close the link, and with it this.
+                    shared.deliver_later(answers);
                 }
                 Next::Change(Change::Rejected(reason)) => {
                     return Err(Error::forbidden(format!("the broker at `{endpoint}` does not let us in: {reason}")));
@@ -261,9 +262,15 @@ async fn read<A: Answers>(
         }
     };
     let outcome: Option<Result<()>> = stop.run_until_cancelled(reading).await;
-    if let Some(Err(error)) = outcome {
+    // A socket that fails while it is being closed is nothing to tell.
+    if let Some(Err(error)) = outcome
+        && !shared.stop.is_cancelled()
+    {
         tracing::error!(%error, "the connection to a broker has ended");
-        let ((), answers) = shared.change(|client, now, outputs| client.lost(id, now, outputs));
+        let ((), answers) = shared.change(|client, now, outputs| match error.kind() {
+            playhouse_engine::Kind::Forbidden => client.rejected(id, error, now, outputs),
+            _ => client.lost(id, now, outputs),
+        });
         shared.deliver(answers).await;
     }
     // The other holder is the link, which is gone or goes with the client.

@@ -15,6 +15,7 @@ use playhouse_engine::{Error, EventId, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{Frames, Service, ToClient, Version, decode_at_client, encode, read_failure};
+use refusals::Refusals;
 
 /// How long to wait before a socket that took no more is tried again, unless it shows a sign of life before.
 const FULL: Duration = Duration::from_millis(10);
@@ -152,6 +153,7 @@ pub struct Client {
     waiting: VecDeque<EventId>,
     /// When which request ends or is sent again.
     times: BTreeSet<(Instant, EventId)>,
+    refusals: Refusals,
     counters: ClientCounters,
 }
 
@@ -169,6 +171,7 @@ impl Client {
             requests: HashMap::new(),
             waiting: VecDeque::new(),
             times: BTreeSet::new(),
+            refusals: Refusals::default(),
             counters: ClientCounters::default(),
         }
     }
@@ -183,11 +186,7 @@ impl Client {
         }
         self.brokers = brokers;
         if self.settings.envelope {
-            for broker in self.brokers.clone() {
-                if !self.links.values().any(|link| link.broker == broker) {
-                    self.open(broker, outputs);
-                }
-            }
+            self.open_missing(outputs);
         }
         self.place(now, outputs);
     }
@@ -253,6 +252,16 @@ impl Client {
         if !self.settings.envelope {
             self.close(id, outputs);
         }
+        self.give_back(id, now, outputs);
+        self.place(now, outputs);
+    }
+
+    /// The broker of the link does not let this client in, for the reason in `error`: it is left alone for a while. Where
+    /// none of the brokers lets it in, what waits ends with that error.
+    pub fn rejected(&mut self, id: LinkId, error: Error, now: Instant, outputs: &mut Vec<ClientOutput>) {
+        let Some(link) = self.links.get(&id) else { return };
+        self.refusals.add(&link.broker, error, now);
+        self.close(id, outputs);
         self.give_back(id, now, outputs);
         self.place(now, outputs);
     }
@@ -384,7 +393,17 @@ impl Client {
             self.waiting.pop_front();
             self.send(id, link, now, outputs);
         }
-        if !self.settings.envelope {
+        if self.waiting.is_empty() {
+            return;
+        }
+        self.refusals.expire(now);
+        if let Some(error) = self.refusals.of_all(&self.brokers).cloned() {
+            for id in std::mem::take(&mut self.waiting) {
+                self.give_up(id, error.clone(), outputs);
+            }
+        } else if self.settings.envelope {
+            self.open_missing(outputs);
+        } else {
             self.open_for_waiting(outputs);
         }
     }
@@ -433,11 +452,23 @@ impl Client {
         }
     }
 
+    /// Opens a link to every broker that has none, but for those that do not let this client in.
+    fn open_missing(&mut self, outputs: &mut Vec<ClientOutput>) {
+        for broker in self.brokers.clone() {
+            if !self.refusals.has(&broker) && !self.links.values().any(|link| link.broker == broker) {
+                self.open(broker, outputs);
+            }
+        }
+    }
+
     /// Opens links for plain requests that wait: to every broker, for nobody knows which of them lives.
     fn open_for_waiting(&mut self, outputs: &mut Vec<ClientOutput>) {
         for _ in 0..self.brokers.len() {
             self.turn = (self.turn + 1) % self.brokers.len();
             let broker = self.brokers[self.turn].clone();
+            if self.refusals.has(&broker) {
+                continue;
+            }
             let opening = self.links.values().filter(|link| !link.is_up && link.broker == broker).count();
             let wanted = self.waiting.len().saturating_sub(opening);
             let free = self.settings.connections.saturating_sub(self.links.len());
@@ -566,5 +597,6 @@ impl Client {
     }
 }
 
+mod refusals;
 #[cfg(test)]
 mod tests;
