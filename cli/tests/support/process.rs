@@ -19,6 +19,8 @@ pub(crate) struct Process {
     child: Child,
     lines: Receiver<String>,
     complaints: Arc<Mutex<VecDeque<u8>>>,
+    /// Ends when there are no more complaints to come.
+    complaining: Receiver<()>,
 }
 
 /// How a process ended, and what it said.
@@ -49,7 +51,9 @@ impl Process {
         let complaints = Arc::new(Mutex::new(VecDeque::new()));
         let mut errors = child.stderr.take().unwrap();
         let kept = complaints.clone();
+        let (until_its_end, complaining) = channel::<()>();
         thread::spawn(move || {
+            let _until_its_end = until_its_end;
             let mut space = [0; 4096];
             while let Ok(count @ 1..) = errors.read(&mut space) {
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,7 +62,7 @@ impl Process {
                 kept.drain(..surplus);
             }
         });
-        Self { name, child, lines, complaints }
+        Self { name, child, lines, complaints, complaining }
     }
 
     /// Returns the next line that it says.
@@ -113,6 +117,7 @@ impl Process {
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) {
             lines.push(line);
         }
+        let _ = self.complaining.recv_timeout(Duration::from_secs(1));
         Ended { code: status.code(), lines, complaints: self.complaints() }
     }
 
