@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use playhouse::actors::http::HttpLimits;
+#[cfg(feature = "mdp")]
+use playhouse::mdp::{protocol::BrokerSettings, transport::SocketSettings};
 
 const README: &str = include_str!("../README.md");
 
@@ -39,6 +41,28 @@ fn the_limits_are_the_defaults() {
     assert_eq!(default_of("time for a request"), seconds(limits.deadline));
     assert_eq!(default_of("idle connection"), seconds(limits.idle_time));
     assert_eq!(default_of("connections"), limits.connections.to_string());
+}
+
+#[cfg(feature = "mdp")]
+#[test]
+fn the_limits_of_the_broker_are_the_defaults() {
+    let (settings, socket) = (BrokerSettings::default(), SocketSettings::default());
+    let limits = &settings.limits;
+    let mib = |bytes: usize| format!("{} MiB", bytes / 1024 / 1024);
+    let seconds = |time: Duration| format!("{} s", time.as_secs_f64());
+    assert_eq!(default_of("frame"), mib(limits.frame_size));
+    assert_eq!(default_of("message"), format!("{}, {} frames", mib(limits.message_size), limits.frames));
+    // The connection is closed by the socket, which counts for itself.
+    assert_eq!((socket.largest_message, socket.most_frames), (limits.message_size, limits.frames));
+    assert_eq!(default_of("peers"), limits.peers.to_string());
+    assert_eq!(default_of("requests queued for a service"), limits.queued_for_service.to_string());
+    assert_eq!(default_of("requests queued in all"), format!("{}, {}", limits.queued, mib(limits.queued_size)));
+    assert_eq!(default_of("services"), limits.services.to_string());
+    assert_eq!(default_of("wait in the queue"), seconds(settings.expiry));
+    assert_eq!(default_of("heartbeat"), format!("{}, {} times", seconds(settings.heartbeat), settings.liveness));
+    assert_eq!(default_of("work on a request"), seconds(settings.busy_timeout.unwrap()));
+    assert!(README.contains(&format!("after {} of silence", seconds(settings.lifetime()))));
+    assert_eq!(settings.attempts, 3, "as the text says: three times at most");
 }
 
 #[test]

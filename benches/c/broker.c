@@ -27,6 +27,7 @@ typedef struct worker {
     uint8_t client[255]; // whose request it holds
     size_t client_size;
     int64_t expires;
+    int64_t told; // when it was sent something
 } worker_t;
 
 typedef struct service {
@@ -42,6 +43,7 @@ static void *router;
 static worker_t *workers[BUCKETS];
 static service_t *services[BUCKETS];
 static worker_t *oldest, *newest;
+static int64_t time_now; // when the message at hand came
 
 static size_t bucket(const void *bytes, size_t size)
 {
@@ -155,6 +157,7 @@ static void disconnect(message_t *message, worker_t *worker)
 static void hand_over(worker_t *worker, message_t *request)
 {
     worker->busy = true;
+    worker->told = time_now;
     worker->client_size = frame_size(request, 0);
     memcpy(worker->client, frame_data(request, 0), worker->client_size);
     if (begin_command(worker->identity.bytes, worker->identity.size, REQUEST, ZMQ_SNDMORE)
@@ -221,13 +224,14 @@ static void from_client(message_t *message)
     service->queued++;
 }
 
-static void register_worker(message_t *message, int64_t time)
+static void register_worker(message_t *message)
 {
     worker_t *worker = allocate(sizeof *worker);
     worker->identity = name_of(message, 0);
     worker->service = require_service(message, 4);
     worker->service->workers++;
-    worker->expires = time + HEARTBEAT_INTERVAL * HEARTBEAT_LIVENESS;
+    worker->told = time_now;
+    worker->expires = time_now + HEARTBEAT_INTERVAL * HEARTBEAT_LIVENESS;
     worker_t **chain = &workers[bucket(worker->identity.bytes, worker->identity.size)];
     worker->chained = *chain;
     *chain = worker;
@@ -247,17 +251,17 @@ static void forward_reply(worker_t *worker, message_t *message)
         send_rest(router, message, 6);
 }
 
-static void from_worker(message_t *message, int64_t time)
+static void from_worker(message_t *message)
 {
     worker_t *worker = find_worker(message);
     uint8_t command = message->count > 3 && frame_size(message, 3) == 1 ? *(const uint8_t *)frame_data(message, 3) : 0;
     if (worker != NULL)
-        worker->expires = time + HEARTBEAT_INTERVAL * HEARTBEAT_LIVENESS;
+        worker->expires = time_now + HEARTBEAT_INTERVAL * HEARTBEAT_LIVENESS;
     switch (command) {
     case READY:
         if (worker == NULL && message->count == 5 && frame_size(message, 4) > 0
             && !(frame_size(message, 4) >= 4 && memcmp(frame_data(message, 4), "mmi.", 4) == 0))
-            register_worker(message, time);
+            register_worker(message);
         else
             disconnect(message, worker);
         break;
@@ -283,7 +287,7 @@ static void from_worker(message_t *message, int64_t time)
     }
 }
 
-static void receive(message_t *message, int64_t time)
+static void receive(message_t *message)
 {
     // The identity, the empty frame, the header, and something to go with it.
     if (message->count < 4 || frame_size(message, 1) != 0)
@@ -291,17 +295,19 @@ static void receive(message_t *message, int64_t time)
     if (frame_is(message, 2, CLIENT_HEADER, HEADER_LENGTH))
         from_client(message);
     else if (frame_is(message, 2, WORKER_HEADER, HEADER_LENGTH))
-        from_worker(message, time);
+        from_worker(message);
 }
 
-static void tick(int64_t time, bool beat)
+static void tick(void)
 {
     for (worker_t *worker = oldest, *next; worker != NULL; worker = next) {
         next = worker->newer;
-        if (worker->expires <= time)
+        if (worker->expires <= time_now) {
             delete_worker(worker);
-        else if (beat)
+        } else if (time_now - worker->told >= HEARTBEAT_INTERVAL) {
             begin_command(worker->identity.bytes, worker->identity.size, HEARTBEAT, 0);
+            worker->told = time_now;
+        }
     }
 }
 
@@ -329,20 +335,16 @@ int main(int count, char **words)
 
     message_t message;
     int64_t next_tick = now() + TICK;
-    int64_t next_beat = now() + HEARTBEAT_INTERVAL;
     for (;;) {
         bool received = message_receive(&message, router, 0);
-        int64_t time = now();
+        time_now = now();
         if (received) {
-            receive(&message, time);
+            receive(&message);
             message_close(&message);
         }
-        if (time >= next_tick) {
-            bool beat = time >= next_beat;
-            tick(time, beat);
-            next_tick = time + TICK;
-            if (beat)
-                next_beat = time + HEARTBEAT_INTERVAL;
+        if (time_now >= next_tick) {
+            tick();
+            next_tick = time_now + TICK;
         }
     }
 }

@@ -200,6 +200,7 @@ int main(int count, char **words)
         // One that is paced may have all of its requests under way.
         set_option(socket, ZMQ_SNDHWM, 0);
         set_option(socket, ZMQ_RCVHWM, 0);
+        set_curve(socket);
         if (zmq_connect(socket, words[1]) != 0)
             fail(words[1]);
     }

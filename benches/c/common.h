@@ -63,6 +63,24 @@ static inline void set_option(void *socket, int option, int value)
         fail("zmq_setsockopt");
 }
 
+// Has a client's or worker's socket speak CURVE where CURVE_KEYS says so: the server's public key, one's own public and one's
+// own secret key, with commas between.
+static inline void set_curve(void *socket)
+{
+    const char *keys = getenv("CURVE_KEYS");
+    char server[41], own[41], secret[41];
+    if (keys == NULL)
+        return;
+    if (sscanf(keys, "%40[^,],%40[^,],%40s", server, own, secret) != 3) {
+        fprintf(stderr, "expected SERVER,PUBLIC,SECRET in CURVE_KEYS\n");
+        exit(2);
+    }
+    if (zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, server, 41) != 0
+        || zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, own, 41) != 0
+        || zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, secret, 41) != 0)
+        fail("CURVE");
+}
+
 static inline void *until_input_ends(void *unused)
 {
     (void)unused;

@@ -27,6 +27,7 @@ static void *connect_to_broker(void)
     set_option(socket, ZMQ_LINGER, 0);
     set_option(socket, ZMQ_RCVTIMEO, HEARTBEAT_INTERVAL / 1000);
     set_option(socket, ZMQ_SNDTIMEO, HEARTBEAT_INTERVAL / 1000);
+    set_curve(socket);
     if (zmq_connect(socket, endpoint) != 0)
         fail(endpoint);
     send_command(socket, READY, service);
@@ -56,8 +57,11 @@ static int64_t serve(void *socket, int64_t heard)
             if (message.count >= 3 && frame_is(&message, 1, WORKER_HEADER, HEADER_LENGTH)
                 && frame_size(&message, 2) == 1)
                 command = *(const uint8_t *)frame_data(&message, 2);
-            if (command == REQUEST && message.count >= 6)
+            if (command == REQUEST && message.count >= 6) {
                 reply(socket, &message);
+                // A reply is a sign of life, too.
+                next_beat = time + HEARTBEAT_INTERVAL;
+            }
             message_close(&message);
             heard = time;
             if (command == DISCONNECT)

@@ -13,6 +13,8 @@ mod flavor;
 pub mod http;
 mod item;
 pub mod many;
+pub mod mdp;
+mod offspring;
 pub mod process;
 mod race;
 mod take;

@@ -15,7 +15,7 @@ pub(crate) struct ServerAccess {
     /// Let in the users of this file, a line `name = "password"` for each; nothing is encrypted
     #[arg(long, value_name = "FILE")]
     plain_users: Option<PathBuf>,
-    /// Be open to the network without either
+    /// Be open to the network without keys or passwords
     #[arg(long)]
     pub(crate) insecure: bool,
 }
@@ -60,7 +60,12 @@ impl ClientAccess {
                 let password = std::env::var("PLAYHOUSE_PASSWORD").map_err(|_| {
                     Error::unauthorized("expected the password in the environment variable `PLAYHOUSE_PASSWORD`")
                 })?;
-                Ok(Security::PlainClient { name: user.clone(), password: Password::new(password)? })
+                let password = Password::new(password)
+                    .map_err(|error| Error::malformed("`PLAYHOUSE_PASSWORD`").caused_by(error))?;
+                // What a server could not have in its file cannot be sent either.
+                PlainUsers::new([(user.as_str(), password.clone())])
+                    .map_err(|error| Error::malformed("`--plain-user`").caused_by(error))?;
+                Ok(Security::PlainClient { name: user.clone(), password })
             }
             (None, None) => Ok(Security::None),
         }

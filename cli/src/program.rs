@@ -1,9 +1,11 @@
 //! Runs a program for each event: the payload is its standard input, its standard output the payload of what comes of it.
 
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use playhouse::{Actor, Error, Event, Outbox, Result};
+use rustix::fs::Access;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout_at};
@@ -23,10 +25,25 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Means the program `command[0]` with the arguments after it, which has `time` for an event.
-    pub(crate) fn new(mut command: Vec<String>, time: Duration) -> Self {
+    /// Finds the program `command[0]`, which is run with the arguments after it and has `time` for an event.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such program, `Forbidden` where it may not be run.
+    pub(crate) fn find(mut command: Vec<String>, time: Duration) -> Result<Self> {
         let name = if command.is_empty() { String::new() } else { command.remove(0) };
-        Self { name, arguments: command, time }
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let places: Vec<PathBuf> = match name.contains('/') {
+            true => vec![PathBuf::from(&name)],
+            false => std::env::split_paths(&paths).map(|folder| folder.join(&name)).collect(),
+        };
+        let mut files = places.iter().filter(|place| place.is_file()).peekable();
+        if files.peek().is_none() {
+            return Err(Error::not_found(format!("expected a program, found none of the name `{name}`")));
+        }
+        if !files.any(|file| rustix::fs::access(file, Access::EXEC_OK).is_ok()) {
+            return Err(Error::forbidden(format!("expected a program, and `{name}` may not be executed")));
+        }
+        Ok(Self { name, arguments: command, time })
     }
 
     async fn run(&self, child: &mut Group, input: &[u8]) -> Result<Vec<u8>> {
@@ -69,9 +86,15 @@ impl Actor for Program {
         );
         let deadline = Instant::now() + self.time;
         let deadline = event.deadline().map_or(deadline, |earlier| earlier.min(deadline));
-        match timeout_at(deadline, self.run(&mut child, &event.payload().to_bytes())).await {
-            Ok(output) => out.push(event.derive(output?)),
-            Err(_) => return Err(Error::timeout(format!("`{}` took too long and was killed", self.name))),
+        let outcome = timeout_at(deadline, self.run(&mut child, &event.payload().to_bytes())).await;
+        let too_long = || Error::timeout(format!("`{}` took too long and was killed", self.name));
+        match outcome.unwrap_or_else(|_| Err(too_long())) {
+            Ok(output) => out.push(event.derive(output)),
+            Err(error) => {
+                // Whoever asks is told; whoever runs this worker wants to know, too.
+                tracing::warn!(%error, "a request failed");
+                return Err(error);
+            }
         }
         Ok(())
     }

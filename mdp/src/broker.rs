@@ -321,7 +321,11 @@ impl Run {
                 continue;
             }
             let from = Address::new(frames.remove(0));
-            self.broker.receive(from, frames, now.into_std(), &mut self.outputs);
+            if frames.is_empty() {
+                self.broker.gone(&from, now.into_std(), &mut self.outputs);
+            } else {
+                self.broker.receive(from, frames, now.into_std(), &mut self.outputs);
+            }
         }
     }
 

@@ -44,7 +44,7 @@ struct Shared<A> {
     answers: A,
     socket: SocketSettings,
     runtime: tokio::runtime::Handle,
-    /// A request has come whose time is up before all others'.
+    /// There is something to do before the time for which the one who keeps it waits.
     earlier: Notify,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -98,14 +98,8 @@ impl<A: Answers> Calls<A> {
     /// `Overloaded` where too many requests are under way, `Conflict` where one has this id; then nothing is sent.
     pub(crate) fn request(&self, id: EventId, service: Service, body: Frames, deadline: Instant) -> Result<()> {
         let deadline = deadline.into_std();
-        let (outcome, answers) = self.shared.change(|client, now, outputs| {
-            let before = client.next_tick();
-            let outcome = client.request(id, service, body, deadline, now, outputs);
-            if client.next_tick() < before || before.is_none() {
-                self.shared.earlier.notify_one();
-            }
-            outcome
-        });
+        let (outcome, answers) =
+            self.shared.change(|client, now, outputs| client.request(id, service, body, deadline, now, outputs));
         self.shared.deliver_later(answers);
         outcome
     }
@@ -154,6 +148,7 @@ impl<A: Answers> Shared<A> {
         let now = Instant::now().into_std();
         let mut state = self.lock();
         let State { client, outputs, .. } = &mut *state;
+        let before = client.next_tick();
         let result = feed(client, now, outputs);
         let mut answers = Vec::new();
         while !state.outputs.is_empty() {
@@ -161,6 +156,11 @@ impl<A: Answers> Shared<A> {
             for output in outputs {
                 self.carry_out(&mut state, output, now, &mut answers);
             }
+        }
+        if let Some(next) = state.client.next_tick()
+            && before.is_none_or(|before| next < before)
+        {
+            self.earlier.notify_one();
         }
         (result, answers)
     }
@@ -176,13 +176,23 @@ impl<A: Answers> Shared<A> {
         match output {
             ClientOutput::Open { link, broker } => match self.open_link(link, &broker) {
                 Ok(opened) => drop(links.insert(link, opened)),
-                Err(error) => tracing::error!(%error, broker, "no connection can be opened to the broker"),
+                Err(error) => {
+                    let message = format!("no connection can be opened to the broker `{broker}`");
+                    let error = Error::new(error.kind(), message).caused_by(error);
+                    tracing::error!(%error, "requests go to other brokers, if there are any");
+                    client.failed(link, error, now, outputs);
+                }
             },
             ClientOutput::Send { link, request, frames } => {
                 match links.get(&link).map(|link| link.socket.send(frames)) {
                     Some(Ok(())) => {}
-                    Some(Err(Refused::Full(_) | Refused::Unroutable(_))) => client.unsent(link, request, now),
-                    Some(Err(Refused::Closed)) | None => client.lost(link, now, outputs),
+                    Some(Err(Refused::Full(_) | Refused::Unroutable(_))) => {
+                        client.unsent(link, request, now, outputs);
+                    }
+                    Some(Err(Refused::Closed)) | None => {
+                        let error = Error::unavailable("the socket to the broker is closed");
+                        client.failed(link, error, now, outputs);
+                    }
                 }
             }
             ClientOutput::Close { link } => {
@@ -252,7 +262,8 @@ async fn read<A: Answers>(
                 }
                 Next::Change(Change::Lost) => {
                     let ((), answers) = shared.change(|client, now, outputs| client.lost(id, now, outputs));
-                    shared.deliver(answers).await;
+                    // Not here: the loss may close the link, and with it this.
+                    shared.deliver_later(answers);
                 }
                 Next::Change(Change::Rejected(reason)) => {
                     return Err(Error::forbidden(format!("the broker at `{endpoint}` does not let us in: {reason}")));
@@ -261,9 +272,12 @@ async fn read<A: Answers>(
         }
     };
     let outcome: Option<Result<()>> = stop.run_until_cancelled(reading).await;
-    if let Some(Err(error)) = outcome {
+    // A socket that fails while it is being closed is nothing to tell.
+    if let Some(Err(error)) = outcome
+        && !shared.stop.is_cancelled()
+    {
         tracing::error!(%error, "the connection to a broker has ended");
-        let ((), answers) = shared.change(|client, now, outputs| client.lost(id, now, outputs));
+        let ((), answers) = shared.change(|client, now, outputs| client.failed(id, error, now, outputs));
         shared.deliver(answers).await;
     }
     // The other holder is the link, which is gone or goes with the client.

@@ -7,7 +7,7 @@ use playhouse_engine::{Error, Result};
 use tokio::time::{Instant, sleep};
 
 use crate::caller::Caller;
-use crate::protocol::{Frames, Service, Ticket};
+use crate::protocol::{Frames, Service, Ticket, read_failure};
 
 /// How long to wait before a reply is asked for again; it doubles up to the longest.
 const SHORTEST: Duration = Duration::from_millis(20);
@@ -37,8 +37,13 @@ impl Caller {
     /// Asks whether a durable request has been done: its reply, or nothing while it has not.
     ///
     /// # Errors
-    /// `NotFound` where no such request is stored, `Internal` where it failed for good, and those of [`Caller::call`].
+    /// What the worker answered in place of a reply, `NotFound` where no such request is stored, `Internal` where it failed
+    /// for good, and those of [`Caller::call`].
     pub async fn reply_to(&self, ticket: Ticket, time: Duration) -> Result<Option<Frames>> {
+        self.ask_for(ticket, time).await?.map(reply_in).transpose()
+    }
+
+    async fn ask_for(&self, ticket: Ticket, time: Duration) -> Result<Option<Frames>> {
         let reply = self.frames("titanic.reply", vec![Bytes::from(ticket.to_string())], time).await?;
         match status(&reply)? {
             (200, body) => Ok(Some(body.to_vec())),
@@ -59,8 +64,9 @@ impl Caller {
             if left.is_zero() {
                 return Err(Error::timeout(format!("the request `{ticket}` was not done within {time:?}")));
             }
-            match self.reply_to(ticket, left.min(QUESTION)).await {
-                Ok(Some(body)) => return Ok(body),
+            match self.ask_for(ticket, left.min(QUESTION)).await {
+                // Its error is final, of whatever kind: it was done.
+                Ok(Some(body)) => return reply_in(body),
                 Ok(None) => {}
                 Err(error) if error.kind().is_transient() => {}
                 Err(error) => return Err(error),
@@ -79,6 +85,14 @@ impl Caller {
             (200, _) => Ok(()),
             (status, rest) => Err(refused("titanic.close", status, rest)),
         }
+    }
+}
+
+/// Tells the reply of a worker from its error.
+fn reply_in(body: Frames) -> Result<Frames> {
+    match read_failure(&body) {
+        Some((error, _)) => Err(error),
+        None => Ok(body),
     }
 }
 

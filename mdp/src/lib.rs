@@ -4,7 +4,8 @@
 //! one at a time, and hands the reply back. Workers that die are noticed, and their requests go to others.
 //!
 //! Within a flow there are the actors [`MdpBroker`], [`MdpClient`], [`MdpWorker`] and [`MdpRegistry`]; ordinary code has
-//! [`Caller`], [`BrokerServer`] and [`RegistryServer`]. Under them, [`protocol`] holds the state machines, which do no I/O, and
+//! [`Caller`], [`BrokerServer`] and [`RegistryServer`]. [`ZmqPush`], [`ZmqPull`], [`ZmqPub`] and [`ZmqSub`] carry events, or frames
+//! of others, without a broker. Under them, [`protocol`] holds the state machines, which do no I/O, and
 //! [`transport`] the sockets, the only part that knows a ZeroMQ library.
 
 mod actors;
@@ -19,7 +20,7 @@ mod registry;
 pub mod titanic;
 pub mod transport;
 
-pub use actors::{MdpBroker, MdpClient, MdpRegistry, MdpWorker};
+pub use actors::{MdpBroker, MdpClient, MdpRegistry, MdpWorker, ZmqPub, ZmqPull, ZmqPush, ZmqSettings, ZmqSub};
 pub use body::{FRAMES, PARTIAL, SERVICE};
 pub use broker::{BrokerServer, Drain, DurableSettings, ServerSettings};
 pub use caller::{Caller, Parts};

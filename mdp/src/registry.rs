@@ -80,14 +80,17 @@ async fn serve(router: Socket, settings: RegistrySettings, stop: CancellationTok
         let now = Instant::now().into_std();
         for mut frames in messages.drain(..) {
             let from = Address::new(frames.remove(0));
-            registry.receive(from, &frames, now, &mut outputs);
+            if frames.is_empty() {
+                registry.gone(&from, &mut outputs);
+            } else {
+                registry.receive(from, &frames, now, &mut outputs);
+            }
         }
         registry.tick(now, &mut outputs);
         for (to, mut frames) in outputs.drain(..) {
             frames.insert(0, to.as_bytes().clone());
-            if router.send(frames).is_err() {
-                registry.unreachable(&to);
-            }
+            // A follower that is gone is forgotten as such, or by its silence.
+            let _ = router.send(frames);
         }
     }
     router.close().await;

@@ -1,5 +1,7 @@
 //! A process that stores requests is killed -9, again and again: every ticket that it told of is there afterwards.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod titanic_support;
 
 use std::io::Write;
@@ -21,8 +23,8 @@ fn settings() -> TitanicSettings {
     TitanicSettings { disk_size: 16 << 20, segment_size: 64 << 10, ..TitanicSettings::default() }
 }
 
-/// Not a test, but the process that is killed: it prints each ticket that is acknowledged, and `closed` before each that it
-/// has closed.
+/// Not a test, but the process that is killed: it prints each ticket that is acknowledged, and `closed` before each
+/// that it has closed.
 #[tokio::test]
 async fn victim() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
@@ -41,7 +43,7 @@ async fn victim() {
         let tickets: Vec<_> = tickets.collect();
         say(&tickets.iter().map(|ticket| format!("stored {ticket}\n")).collect::<String>());
         // Most are closed again, so that there is something to compact.
-        let closed = &tickets[..if round % 20 == 0 { 40 } else { 50 }];
+        let closed = &tickets[..if round.is_multiple_of(20) { 40 } else { 50 }];
         // It is in doubt from now on.
         say(&closed.iter().map(|ticket| format!("closing {ticket}\n")).collect::<String>());
         for ticket in closed {

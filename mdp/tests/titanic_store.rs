@@ -1,5 +1,7 @@
 //! The store on a real file system.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod titanic_support;
 
 use std::process::Command;

@@ -1,11 +1,12 @@
 //! A server in a process of its own: this program, started again with a word for what to serve.
 
 use std::env;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use crate::http::{Load, Measured, client, credentials};
+use crate::offspring::{Offspring, end_with_parent, say};
 use crate::process;
 
 /// A word on the command line that makes this program a child.
@@ -15,13 +16,6 @@ const HOLD: &str = "hold";
 
 /// A server that runs on a listener until its process is ended.
 pub type Serving = fn(TcpListener) -> io::Result<()>;
-
-/// A child of this program.
-#[derive(Debug)]
-struct Offspring {
-    child: Child,
-    output: BufReader<ChildStdout>,
-}
 
 /// A server in a process of its own, which ends with this value.
 #[derive(Debug)]
@@ -37,7 +31,7 @@ impl Served {
     /// # Errors
     /// Where the process does not start, or does not say where it listens.
     pub fn start(name: &str) -> io::Result<Self> {
-        let mut offspring = Offspring::start(&[SERVE, name])?;
+        let mut offspring = Offspring::again(&[SERVE, name])?;
         let line = offspring.line()?;
         let address = line.parse().map_err(|_| io::Error::other(format!("`{name}` did not start: `{line}`")))?;
         Ok(Self { offspring, address })
@@ -48,7 +42,7 @@ impl Served {
     /// # Errors
     /// Where the server has ended.
     pub fn resident(&self) -> io::Result<u64> {
-        process::resident(self.offspring.child.id())
+        process::resident(self.offspring.id())
     }
 
     /// Puts load on the server, and says on standard error what came of it and what it cost.
@@ -57,7 +51,7 @@ impl Served {
     /// Where the server has ended, or does not answer every request.
     #[must_use]
     pub fn under(&self, load: &Load, name: &str) -> Measured {
-        let cpu = || process::cpu_time(self.offspring.child.id()).expect("the server runs");
+        let cpu = || process::cpu_time(self.offspring.id()).expect("the server runs");
         let before = cpu();
         let measured = load.on(self.address);
         let cost = (cpu() - before).as_secs_f64() * 1e6 / measured.requests;
@@ -75,7 +69,7 @@ impl Served {
     /// Where one is not answered with 200.
     pub fn ask(&self, count: usize, body: &str) -> io::Result<()> {
         let words = [ASK, &self.address.to_string(), &count.to_string(), body];
-        let mut asking = Offspring::start(&words)?;
+        let mut asking = Offspring::again(&words)?;
         asking.line().map(drop)
     }
 
@@ -86,39 +80,9 @@ impl Served {
     /// Where one is not answered with 200.
     pub fn hold(&self, count: usize, body: &str) -> io::Result<impl Drop + use<>> {
         let words = [HOLD, &self.address.to_string(), &count.to_string(), body];
-        let mut holding = Offspring::start(&words)?;
+        let mut holding = Offspring::again(&words)?;
         holding.line()?;
         Ok(holding)
-    }
-}
-
-impl Offspring {
-    fn start(words: &[&str]) -> io::Result<Self> {
-        let mut child = Command::new(env::current_exe()?)
-            .args(words)
-            // It ends when this pipe does, so that none is left behind whatever becomes of the parent.
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = child.stdout.take().ok_or_else(|| io::Error::other("a child has no standard output"))?;
-        Ok(Self { child, output: BufReader::new(output) })
-    }
-
-    /// Reads the next line that the child has to say.
-    fn line(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        if self.output.read_line(&mut line)? == 0 {
-            return Err(io::Error::other("a child ended before it was told to"));
-        }
-        Ok(line.trim_end().to_owned())
-    }
-}
-
-impl Drop for Offspring {
-    fn drop(&mut self) {
-        // Both fail only where it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -167,19 +131,4 @@ fn ask(kind: &str, address: &str, count: &str, body: &str) -> io::Result<()> {
     io::stdin().read_to_end(&mut Vec::new())?;
     drop(held);
     Ok(())
-}
-
-fn say(line: &str) -> io::Result<()> {
-    let mut output = io::stdout().lock();
-    writeln!(output, "{line}")?;
-    output.flush()
-}
-
-/// Ends this process when its standard input does.
-fn end_with_parent() {
-    std::thread::spawn(|| {
-        // However it ends, the parent is gone.
-        let _ = io::stdin().read_to_end(&mut Vec::new());
-        std::process::exit(0);
-    });
 }

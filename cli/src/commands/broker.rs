@@ -1,29 +1,48 @@
 //! `playhouse broker`: runs until SIGTERM or SIGINT, and then until its requests are answered.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use playhouse::mdp::protocol::BrokerSettings;
-use playhouse::mdp::titanic::TitanicSettings;
 use playhouse::mdp::transport::{Endpoint, SocketSettings};
 use playhouse::mdp::{BrokerServer, DurableSettings, RegistryAddress, ServerSettings};
-use playhouse::{Error, Result, shutdown_signal};
-use serde::Deserialize;
+use playhouse::{Result, shutdown_signal};
 
 use crate::access::{ClientAccess, ServerAccess};
-use crate::peers::time;
+use crate::output::print;
+use crate::peers::{bind, peer, time};
+use crate::settings::Settings;
+
+/// What `--help` shows at its end.
+const EXAMPLES: &str = "\
+Examples:
+  playhouse broker
+  playhouse broker --bind tcp://127.0.0.1:5555 --bind ipc:///run/playhouse --durable /var/lib/playhouse
+  playhouse broker --bind 'tcp://*:5555' --curve-keys server.toml \\
+      --registry tcp://registry.example.org:6000 --advertise tcp://broker.example.org:5555
+
+Its first lines are `listening on ADDRESS`. SIGTERM has it take no new requests and end when the others are answered; a
+second one ends it at once. A file of settings, with some of the defaults:
+  [broker]
+  heartbeat = \"2500ms\"
+  expiry = \"30s\"
+  busy-timeout = \"120s\"
+  [broker.limits]
+  frame-size = 1048576
+  [titanic]
+  keep = \"24h\"";
 
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Where to listen, for both versions of the protocol; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "tcp://127.0.0.1:5555")]
+    /// Where to listen, for both versions of the protocol; port 0 takes a free one; may be given several times
+    #[arg(long, value_name = "ADDRESS", default_value = "tcp://127.0.0.1:5555", value_parser = bind)]
     bind: Vec<Endpoint>,
     /// Under which address others reach it, where that is another one: what the registry is told
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", requires = "registry", value_parser = peer)]
     advertise: Vec<Endpoint>,
     /// The registry to tell of this broker
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = peer)]
     registry: Option<Endpoint>,
     /// The client's keys for the registry, where it asks for such
     #[arg(long, value_name = "FILE", requires = "registry")]
@@ -41,28 +60,9 @@ pub(crate) struct Arguments {
     access: ServerAccess,
 }
 
-/// The file of `--settings`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct File {
-    broker: BrokerSettings,
-    socket: SocketSettings,
-    titanic: TitanicSettings,
-}
-
-impl File {
-    fn read(path: &Path) -> Result<Self> {
-        let shown = path.display();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::not_found(format!("the file `{shown}` cannot be read")).caused_by(error))?;
-        toml::from_str(&text)
-            .map_err(|error| Error::malformed(format!("`{shown}` is no file of settings")).caused_by(error))
-    }
-}
-
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let stop = shutdown_signal();
-    let file = arguments.settings.as_deref().map(File::read).transpose()?.unwrap_or_default();
+    let file = arguments.settings.as_deref().map(Settings::load).transpose()?.unwrap_or_default();
     let registry_access = ClientAccess::with_keys(arguments.registry_keys).security()?;
     let registry = arguments
         .registry
@@ -78,7 +78,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     })
     .await?;
     for endpoint in server.endpoints() {
-        println!("listening on {endpoint}");
+        print(format!("listening on {endpoint}\n"))?;
     }
     tokio::select! {
         () = stop => {}

@@ -3,23 +3,41 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use playhouse::mdp::MdpWorker;
 use playhouse::mdp::protocol::WorkerSettings;
-use playhouse::{Director, Policy, Result, shutdown_signal};
+use playhouse::{Director, Error, Policy, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
-use crate::peers::{Peers, time};
+use crate::peers::{Peers, service, time};
 use crate::program::Program;
 
+/// How much longer than the command the request has, so that whoever asks is told what the command did.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What `--help` shows at its end.
+const EXAMPLES: &str = "\
+Examples:
+  playhouse worker shout -- tr a-z A-Z
+  playhouse worker resize --concurrency 4 --timeout 10s -- convert - -resize 50% -
+  playhouse worker words -- sh -c 'wc -w | tr -d \" \"'
+
+The reply is all that the command prints until it and what it started have closed their output. What takes longer than
+`--timeout` is killed with everything that it started. SIGTERM has the worker take no new requests and end when those under
+way are answered; a second one ends it and those at once.";
+
 #[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The service
+    #[arg(value_parser = service)]
     service: String,
     #[command(flatten)]
     peers: Peers,
     /// How many requests are worked on at a time, for each broker
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    concurrency: usize,
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
+    concurrency: u16,
     /// How long the command may take for a request
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     timeout: Duration,
@@ -33,20 +51,61 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+    // Before it takes requests from workers that could do them.
+    let program = Program::find(arguments.command, arguments.timeout)?;
+    let concurrency = usize::from(arguments.concurrency);
     let settings = WorkerSettings { version: arguments.peers.protocol, ..WorkerSettings::default() };
     let worker = MdpWorker::new(&arguments.service, arguments.peers.brokers()?)?
-        .concurrency(arguments.concurrency)
-        .deadline(arguments.timeout)
+        .concurrency(concurrency)
+        .deadline(arguments.timeout.saturating_add(GRACE))
         .settings(settings)
         .socket(arguments.peers.socket()?);
-    let workers = Policy { workers: arguments.concurrency.into(), ..Policy::default() };
+    let workers = Policy { workers: concurrency.into(), ..Policy::default() };
 
     let mut director = Director::new("worker");
     let requests = director.register("requests", worker);
-    let program = director.register_with("program", Program::new(arguments.command, arguments.timeout), workers);
+    let program = director.register_with("program", program, workers);
     director.connect(requests, program);
     director.connect(program, requests);
     director.connect_default_error(requests);
-    director.build()?.run_until(shutdown_signal(), arguments.drain).await?;
-    Ok(())
+    let mut signals = Signals::catch()?;
+    let (stopped, has_stopped) = oneshot::channel();
+    let stop = async move {
+        signals.next().await;
+        tracing::info!("stopping: no new requests are taken");
+        // Heard by the one below, as long as there is one.
+        let _ = stopped.send(signals);
+    };
+    let again = async {
+        match has_stopped.await {
+            Ok(mut signals) => signals.next().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = director.build()?.run_until(stop, arguments.drain) => ended.map(drop),
+        // What is dropped here takes the commands that run with it, as the end of the process would not.
+        () = again => Err(Error::cancelled("told to end a second time; the commands under way were killed")),
+    }
+}
+
+/// The signals that tell a process to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self> {
+        let caught =
+            |kind| signal(kind).map_err(|error| Error::unavailable("signals cannot be caught").caused_by(error));
+        Ok(Self { interrupt: caught(SignalKind::interrupt())?, terminate: caught(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

@@ -180,10 +180,10 @@ impl Registrations {
                 stays
             });
             for broker in brokers {
-                if !running.contains_key(&broker) {
+                if let Entry::Vacant(new) = running.entry(broker) {
                     let stop = stop.child_token();
-                    self.register(&broker, &stop, &mut tasks)?;
-                    running.insert(broker, stop);
+                    self.register(new.key(), &stop, &mut tasks)?;
+                    new.insert(stop);
                 }
             }
             tokio::select! {

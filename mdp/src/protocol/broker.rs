@@ -138,14 +138,23 @@ impl Broker {
         outputs.push(Output::Send { to: requester.address.clone(), frames });
     }
 
-    /// Notes that the socket cannot send to a peer: it is gone, or takes nothing. A worker is removed, and its request given
-    /// to another; an answer that found no client is counted.
+    /// Notes that the socket did not take what was just to be sent to a peer: that is gone, or takes nothing. A worker is removed,
+    /// and its request given to another; an answer that found no client is counted.
     pub fn unreachable(&mut self, peer: &Address, now: Instant, outputs: &mut Vec<Output>) {
-        if self.workers.contains_key(peer) {
-            self.counters.unreachable += 1;
-            self.remove(peer, now, outputs);
-        } else {
+        let Some(worker) = self.workers.get_mut(peer) else {
             self.counters.undeliverable += 1;
+            return;
+        };
+        self.counters.unreachable += 1;
+        worker.take_back_what_was_given_at(now);
+        self.remove(peer, now, outputs);
+    }
+
+    /// Notes that the connection of a peer has ended. A worker is removed, and its request given to another.
+    pub fn gone(&mut self, peer: &Address, now: Instant, outputs: &mut Vec<Output>) {
+        if self.workers.contains_key(peer) {
+            self.counters.gone += 1;
+            self.remove(peer, now, outputs);
         }
     }
 

@@ -351,7 +351,7 @@ impl Client {
     /// Sends what waits, as far as there are links for it.
     fn place(&mut self, now: Instant, outputs: &mut Vec<ClientOutput>) {
         if let Some(error) = self.hopeless(now) {
-            for id in self.waiting.clone() {
+            for id in std::mem::take(&mut self.waiting) {
                 self.give_up(id, error.clone(), outputs);
             }
         }

@@ -188,9 +188,12 @@ impl Registry {
         self.tell(outputs);
     }
 
-    /// Forgets a peer that the socket cannot reach any more.
-    pub fn unreachable(&mut self, peer: &Address) {
+    /// Forgets a peer whose connection has ended.
+    pub fn gone(&mut self, peer: &Address, outputs: &mut Vec<(Address, Frames)>) {
         self.followers.remove(peer);
+        if self.brokers.remove(peer).is_some() {
+            self.tell(outputs);
+        }
     }
 
     /// Returns when [`Registry::tick`] has something to do next.
@@ -293,6 +296,16 @@ mod tests {
             bench.receive("b2", &announce("tcp://two:1"));
         }
         assert_eq!(bench.registry.brokers(), ["tcp://two:1"]);
+    }
+
+    #[test]
+    fn a_broker_whose_connection_ends_is_forgotten_at_once() {
+        let mut bench = Bench::new();
+        bench.receive("f", &ToRegistry::Follow.encode());
+        bench.receive("b", &announce("tcp://one:1"));
+        let mut outputs = Vec::new();
+        bench.registry.gone(&address("b"), &mut outputs);
+        assert_eq!(outputs, [(address("f"), list(&[]))]);
     }
 
     #[test]

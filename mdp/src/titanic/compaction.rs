@@ -1,5 +1,5 @@
-//! Gives the disk back what closed requests took: copies what still counts out of the oldest segment, a little at a time, and
-//! removes it.
+//! Gives the disk back what closed requests took: copies what still counts out of the oldest segment, a little at a
+//! time, and removes it.
 
 use playhouse_engine::Result;
 use tracing::{error, info};
@@ -21,8 +21,8 @@ pub(crate) struct Moving {
 impl<F: Files> Log<F> {
     /// Says whether there is something to give back.
     ///
-    /// A segment is emptied when the dead bytes outweigh the living, so that no byte is copied more than once for each byte
-    /// that was newly written; when the disk is filling up, already when they are a quarter of all.
+    /// A segment is emptied when the dead bytes outweigh the living, so that no byte is copied more than once for each
+    /// byte that was newly written; when the disk is filling up, already when they are a quarter of all.
     pub(crate) fn wants_step(&self) -> bool {
         if self.moving.is_some() {
             return true;
@@ -104,6 +104,14 @@ impl<F: Files> Log<F> {
         self.moving = None;
         let Some(segment) = self.segments.get(&number) else { return Ok(()) };
         let name = segment::name(number);
+        let sync = |log: &Self| {
+            let what = "cannot sync the folder after a file was removed";
+            log.files.sync().map_err(|error| log.failed(&name, what, error))
+        };
+        // Before another goes: a close must not go for good while what it closes could come back.
+        if self.has_unsynced_removal {
+            sync(self)?;
+        }
         let outcome = if segment.is_damaged {
             info!(file = %name, "a damaged segment is put aside");
             self.files.rename(&name, &segment::damaged_name(number))
@@ -112,9 +120,9 @@ impl<F: Files> Log<F> {
         };
         outcome.map_err(|error| self.failed(&name, "cannot remove the file", error))?;
         self.segments.remove(&number);
-        // Before another goes: a close must not go for good while what it closes could come back.
-        self.files
-            .sync()
-            .map_err(|error| self.failed(&name, "cannot sync the folder after the file was removed", error))
+        self.has_unsynced_removal = true;
+        sync(self)?;
+        self.has_unsynced_removal = false;
+        Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! The folder of the log: the only part of the store that touches the file system. Tests put one in its place that loses
-//! what was not synced.
+//! The folder of the log: the only part of the store that touches the file system. Tests put one in its place that
+//! loses what was not synced.
 
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -1,5 +1,5 @@
-//! The log of durable requests: appends in batches, finds the record that counts for a ticket, survives a failing disk. Knows
-//! no threads and no requesters.
+//! The log of durable requests: appends in batches, finds the record that counts for a ticket, survives a failing disk.
+//! Knows no threads and no requesters.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,6 +27,8 @@ pub(crate) struct Log<F: Files> {
     /// Where the record lies that counts, for each ticket that is not closed.
     pub(super) index: BTreeMap<Ticket, Place>,
     pub(super) moving: Option<Moving>,
+    /// A segment was removed that may be back after a crash.
+    pub(super) has_unsynced_removal: bool,
     /// The time of the record that was written last: each has its own, so that they can be put in order.
     pub(super) last_time: u64,
     /// What is about to be written, and what it will change.
@@ -80,26 +82,28 @@ impl<F: Files> Log<F> {
     /// Reads the record that counts for a ticket.
     ///
     /// # Errors
-    /// `NotFound` where there is none, or it is closed; `Internal` where it cannot be read.
+    /// `NotFound` where there is none, or it is closed; `Unavailable` where the disk fails; `Internal` where it is
+    /// damaged.
     pub(crate) fn load(&self, ticket: Ticket) -> Result<Content> {
         let Some(place) = self.index.get(&ticket) else {
             return Err(Error::not_found(format!("nothing is stored for ticket `{ticket}`")));
         };
         let failed = |what: &str| {
             let path = self.files.path(&segment::name(place.segment));
-            Error::internal(format!("`{}` at byte {}: {what}", path.display(), place.offset))
+            format!("`{}` at byte {}: {what}", path.display(), place.offset)
         };
         let Some(segment) = self.segments.get(&place.segment) else {
-            return Err(failed("expected a record, found that the damaged segment was taken out of use"));
+            let message = failed("expected a record, found that the damaged segment was taken out of use");
+            return Err(Error::internal(message));
         };
         let mut bytes = vec![0; place.length as usize];
         let outcome = segment.file.read_at(place.offset.into(), &mut bytes);
-        outcome.map_err(|error| failed("cannot read the record").caused_by(error))?;
+        outcome.map_err(|error| Error::unavailable(failed("cannot read the record")).caused_by(error))?;
         match Raw::parse(&bytes, place.segment, place.offset) {
             Some(Raw { kind, ticket: found, .. }) if found == ticket => {
                 record::content(kind, Bytes::from(bytes).slice(record::HEAD..))
             }
-            _ => Err(failed("expected a record, found damage")),
+            _ => Err(Error::internal(failed("expected a record, found damage"))),
         }
     }
 

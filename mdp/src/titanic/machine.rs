@@ -1,18 +1,18 @@
-//! The state machine of durable requests: what came and the time in, answers, orders to the store and requests for the broker
-//! out.
+//! The state machine of durable requests: what came and the time in, answers, orders to the store and requests for the
+//! broker out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use playhouse_engine::{Error, Kind, Result};
-use tracing::error;
 
-use super::order::{self, Content, Order, Record, Report};
+use super::entry::{Entry, Load, Purpose, State, Unsynced};
+use super::order::{self, Content, Order, Record};
 use super::queues::Queues;
 use super::record;
 use super::recovery::{Recovered, RecoveredState};
-use super::request::status;
+use super::report::REWRITE;
 use super::settings::TitanicSettings;
 use super::statistics::TitanicStatistics;
 use super::sweep::Sweep;
@@ -20,8 +20,6 @@ use crate::protocol::{Frames, Requester, Service, Ticket};
 
 /// How often to look whether workers have come for services that had none.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long to wait before a reply is stored again that the disk did not take.
-const REWRITE: Duration = Duration::from_secs(1);
 
 /// The durable requests of one broker.
 #[derive(Debug)]
@@ -36,16 +34,17 @@ pub struct Titanic {
     /// What was given to the store to append, first to last.
     pub(super) unsynced: VecDeque<Unsynced>,
     pub(super) unsynced_size: usize,
-    /// What was given to the store to load, first to last, and who asked for it: a client, or the broker.
-    pub(super) loads: VecDeque<(Ticket, Option<(Requester, Service)>)>,
-    /// How many of them are for clients.
+    /// What was given to the store to load, first to last.
+    pub(super) loads: VecDeque<Load>,
+    /// How many of them are for clients, and how many bytes those have.
     pub(super) reading: usize,
+    pub(super) reading_size: usize,
     running: usize,
     running_size: usize,
     /// When paused requests are to be tried again.
     paused: BTreeSet<(Instant, Ticket)>,
     /// Ends that the disk did not take, and when to try again. Each holds its place among the running.
-    unwritten: VecDeque<(Instant, Record)>,
+    pub(super) unwritten: VecDeque<(Instant, Record)>,
     pub(super) sweep: Sweep,
     next_look: Instant,
     pub(super) disk_size: u64,
@@ -77,74 +76,6 @@ pub enum TitanicOutput {
     },
 }
 
-/// What is known of one request. There may be a million, so it is small.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    /// When it was stored, or its reply, in seconds since the start.
-    pub(super) changed: i32,
-    /// The number of its service in the queues; means nothing once it is done.
-    pub(super) service: u32,
-    /// How many bytes its record has.
-    pub(super) size: u32,
-    pub(super) attempts: u8,
-    pub(super) state: State,
-    /// It will be gone when that is on the disk.
-    pub(super) is_closing: bool,
-}
-
-/// How far a request has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// It waits for the disk, and nobody knows its ticket.
-    Storing,
-    /// It is in its service's queue.
-    Pending,
-    /// An attempt has failed, another one follows later.
-    Paused,
-    /// It is closing and is not in the queue: only if the close fails it goes there.
-    Parked,
-    /// Its body is read from the disk.
-    Loading,
-    /// It is with the broker.
-    Running,
-    /// It has ended; that waits for the disk.
-    Ending,
-    /// It has a reply, or has failed for good.
-    Done,
-    /// It was closed while it is with the broker.
-    Dropped,
-}
-
-impl State {
-    const COUNT: usize = Self::Dropped as usize + 1;
-
-    /// Says whether the request has a place among those that are with the broker.
-    fn is_running(self) -> bool {
-        matches!(self, Self::Loading | Self::Running | Self::Ending | Self::Dropped)
-    }
-}
-
-/// What waits for the disk.
-#[derive(Debug)]
-pub(super) struct Unsynced {
-    pub(super) ticket: Ticket,
-    pub(super) size: usize,
-    pub(super) purpose: Purpose,
-}
-
-/// Why something is appended.
-#[derive(Debug)]
-pub(super) enum Purpose {
-    /// A client handed a request in.
-    Request(Requester, Service),
-    /// A request has ended like this.
-    End(Content),
-    /// A client closes a request.
-    Close(Requester, Service),
-    /// Nobody closed it in time.
-    Expire,
-}
-
 impl Titanic {
     /// Takes up what the log held.
     #[must_use]
@@ -160,6 +91,7 @@ impl Titanic {
             unsynced_size: 0,
             loads: VecDeque::new(),
             reading: 0,
+            reading_size: 0,
             running: 0,
             running_size: 0,
             paused: BTreeSet::new(),
@@ -181,33 +113,6 @@ impl Titanic {
             titanic.insert(ticket, entry);
         }
         titanic
-    }
-
-    /// Takes what the store has done.
-    pub fn stored(&mut self, report: Report, now: Instant, outputs: &mut Vec<TitanicOutput>) {
-        match report {
-            Report::Committed { records, disk_size } => {
-                self.disk_size = disk_size;
-                for _ in 0..records {
-                    if let Some(unsynced) = self.next_unsynced() {
-                        self.committed(unsynced, now, outputs);
-                    }
-                }
-            }
-            Report::Refused { records, .. } => {
-                for _ in 0..records {
-                    if let Some(unsynced) = self.next_unsynced() {
-                        self.refused(unsynced, now, outputs);
-                    }
-                }
-            }
-            Report::Shrunk { disk_size } => self.disk_size = disk_size,
-            Report::Loaded(loaded) => {
-                for (ticket, content) in loaded {
-                    self.loaded(ticket, content, outputs);
-                }
-            }
-        }
     }
 
     /// Takes the end of a request that was submitted: the frames of the reply, or why there is none.
@@ -245,8 +150,8 @@ impl Titanic {
         }
     }
 
-    /// Submits what is due, for services that have workers: `workers` says how many. To be called after each input, and at
-    /// [`Titanic::next_tick`].
+    /// Submits what is due, for services that have workers: `workers` says how many. To be called after each input, and
+    /// at [`Titanic::next_tick`].
     pub fn dispatch(&mut self, workers: impl Fn(&Service) -> usize, now: Instant, outputs: &mut Vec<TitanicOutput>) {
         self.rewrite(now, outputs);
         while let Some(&(due, ticket)) = self.paused.first().filter(|(due, _)| *due <= now) {
@@ -272,8 +177,8 @@ impl Titanic {
         }
     }
 
-    /// Says that workers have come for a service: its requests are submitted with the next [`Titanic::dispatch`], not only when
-    /// it looks again by itself.
+    /// Says that workers have come for a service: its requests are submitted with the next [`Titanic::dispatch`], not
+    /// only when it looks again by itself.
     pub fn workers_came(&mut self, service: &Service) {
         self.queues.touch_service(service);
     }
@@ -288,8 +193,8 @@ impl Titanic {
         [look, paused, unwritten, sweep].into_iter().flatten().min()
     }
 
-    /// Says whether the store still owes a report, so that a broker that stops knows when all that were promised an answer
-    /// have it.
+    /// Says whether the store still owes a report, so that a broker that stops knows when all that were promised an
+    /// answer have it.
     #[must_use]
     pub fn waits_for_store(&self) -> bool {
         !self.unsynced.is_empty() || !self.loads.is_empty()
@@ -322,136 +227,15 @@ impl Titanic {
                 self.shift(ticket, State::Parked);
                 continue;
             }
+            let size = entry.size as usize;
             self.shift(ticket, State::Loading);
-            self.loads.push_back((ticket, None));
+            self.loads.push_back(Load { ticket, size, asked_by: None });
             outputs.push(TitanicOutput::Store(Order::Load(ticket)));
             return;
         }
     }
 
-    fn loaded(&mut self, ticket: Ticket, content: Result<Content>, outputs: &mut Vec<TitanicOutput>) {
-        let Some((expected, asked_by)) = self.loads.pop_front() else { return };
-        debug_assert_eq!(expected, ticket, "the store loads in the order in which it was asked");
-        if let Some((requester, service)) = asked_by {
-            self.reading -= 1;
-            let is_known = self.entries.contains_key(&ticket);
-            let body = match content {
-                Ok(Content::Reply(body)) => std::iter::once(status(200)).chain(body).collect(),
-                Ok(Content::Failed(reason)) => vec![status(500), reason],
-                // Closed while it was read.
-                _ if !is_known => vec![status(400)],
-                Ok(_) => vec![status(500), Bytes::from_static(b"the reply cannot be read")],
-                Err(error) => {
-                    error!(%ticket, %error, "a reply cannot be read");
-                    vec![status(500), Bytes::from_static(b"the reply cannot be read")]
-                }
-            };
-            outputs.push(TitanicOutput::Answer { requester, service, body });
-            return;
-        }
-        let Some(entry) = self.entries.get(&ticket).filter(|entry| entry.state == State::Loading) else { return };
-        if entry.is_closing {
-            self.shift(ticket, State::Parked);
-            return;
-        }
-        match content {
-            Ok(Content::Request { service, body }) => {
-                self.shift(ticket, State::Running);
-                self.statistics.submitted += 1;
-                outputs.push(TitanicOutput::Submit { ticket, service, body });
-            }
-            content => {
-                error!(%ticket, error = ?content.err(), "a stored request cannot be read");
-                self.fail(ticket, "the stored request cannot be read", outputs);
-            }
-        }
-    }
-
-    fn committed(&mut self, unsynced: Unsynced, now: Instant, outputs: &mut Vec<TitanicOutput>) {
-        let ticket = unsynced.ticket;
-        match unsynced.purpose {
-            Purpose::Request(requester, service) => {
-                self.statistics.stored += 1;
-                let body = vec![status(200), Bytes::from(ticket.to_string())];
-                outputs.push(TitanicOutput::Answer { requester, service, body });
-                self.shift(ticket, State::Pending);
-                if let Some(entry) = self.entries.get(&ticket) {
-                    self.queues.push_back(entry.service, ticket);
-                }
-            }
-            Purpose::End(content) => {
-                match content {
-                    Content::Failed(_) => self.statistics.failed += 1,
-                    _ => self.statistics.replied += 1,
-                }
-                self.shift(ticket, State::Done);
-                let changed = self.seconds(now);
-                if let Some(entry) = self.entries.get_mut(&ticket) {
-                    (entry.changed, entry.size) = (changed, unsynced.size as u32);
-                    self.queues.let_go(entry.service);
-                }
-            }
-            Purpose::Close(requester, service) => {
-                self.statistics.closed += u64::from(self.forget(ticket));
-                outputs.push(TitanicOutput::Answer { requester, service, body: vec![status(200)] });
-            }
-            Purpose::Expire => self.statistics.expired += u64::from(self.forget(ticket)),
-        }
-    }
-
-    fn refused(&mut self, unsynced: Unsynced, now: Instant, outputs: &mut Vec<TitanicOutput>) {
-        let ticket = unsynced.ticket;
-        let asked_by = match unsynced.purpose {
-            Purpose::Request(requester, service) => {
-                self.remove(ticket);
-                Some((requester, service))
-            }
-            Purpose::End(content) => {
-                self.unwritten.push_back((now + REWRITE, Record { ticket, content }));
-                None
-            }
-            Purpose::Close(requester, service) => {
-                self.stays(ticket);
-                Some((requester, service))
-            }
-            Purpose::Expire => {
-                self.stays(ticket);
-                None
-            }
-        };
-        if let Some((requester, service)) = asked_by {
-            self.refuse(requester, service, "the disk does not take it", outputs);
-        }
-    }
-
-    /// Notes that a close has failed.
-    fn stays(&mut self, ticket: Ticket) {
-        let Some(entry) = self.entries.get_mut(&ticket) else { return };
-        entry.is_closing = false;
-        if entry.state == State::Parked {
-            let service = entry.service;
-            self.shift(ticket, State::Pending);
-            self.queues.push_front(service, ticket);
-        }
-    }
-
-    /// Notes that a close is on the disk. Returns whether there was something to close.
-    fn forget(&mut self, ticket: Ticket) -> bool {
-        match self.entries.get(&ticket).map(|entry| entry.state) {
-            None | Some(State::Dropped) => false,
-            // Its place is taken until the broker has done with it.
-            Some(State::Running) => {
-                self.shift(ticket, State::Dropped);
-                true
-            }
-            Some(_) => {
-                self.remove(ticket);
-                true
-            }
-        }
-    }
-
-    fn try_again(&mut self, ticket: Ticket, error: &Error, now: Instant, outputs: &mut Vec<TitanicOutput>) {
+    pub(super) fn try_again(&mut self, ticket: Ticket, error: &Error, now: Instant, outputs: &mut Vec<TitanicOutput>) {
         self.statistics.errors += 1;
         let Some(entry) = self.entries.get_mut(&ticket) else { return };
         let is_blameless = matches!(error.kind(), Kind::Timeout | Kind::Overloaded | Kind::Cancelled);
@@ -467,7 +251,7 @@ impl Titanic {
         self.paused.insert((due, ticket));
     }
 
-    fn fail(&mut self, ticket: Ticket, reason: &str, outputs: &mut Vec<TitanicOutput>) {
+    pub(super) fn fail(&mut self, ticket: Ticket, reason: &str, outputs: &mut Vec<TitanicOutput>) {
         self.end(ticket, Content::Failed(Bytes::copy_from_slice(reason.as_bytes())), outputs);
     }
 
@@ -506,12 +290,6 @@ impl Titanic {
         outputs.push(TitanicOutput::Store(Order::Append(Record { ticket, content })));
     }
 
-    fn next_unsynced(&mut self) -> Option<Unsynced> {
-        let unsynced = self.unsynced.pop_front()?;
-        self.unsynced_size -= unsynced.size;
-        Some(unsynced)
-    }
-
     pub(super) fn seconds(&self, now: Instant) -> i32 {
         i32::try_from(now.saturating_duration_since(self.start).as_secs()).unwrap_or(i32::MAX)
     }
@@ -526,14 +304,14 @@ impl Titanic {
     }
 
     /// Moves a request on to another state, and keeps all accounts. Whoever makes it pending puts it into its queue.
-    fn shift(&mut self, ticket: Ticket, state: State) {
+    pub(super) fn shift(&mut self, ticket: Ticket, state: State) {
         let Some(entry) = self.entries.get_mut(&ticket) else { return };
         let (before, entry) = (std::mem::replace(&mut entry.state, state), *entry);
         self.tally[state as usize] += 1;
         self.leave(before, entry, Some(state));
     }
 
-    fn remove(&mut self, ticket: Ticket) {
+    pub(super) fn remove(&mut self, ticket: Ticket) {
         let Some(entry) = self.entries.remove(&ticket) else { return };
         self.leave(entry.state, entry, None);
         if entry.state != State::Done {

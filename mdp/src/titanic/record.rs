@@ -37,8 +37,8 @@ pub(crate) struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// Reads the record that takes up all of `bytes`, which come from `offset` of the segment `segment`. `None` where it
-    /// is none, or not as it was written.
+    /// Reads the record that takes up all of `bytes`, which come from `offset` of the segment `segment`. `None` where
+    /// it is none, or not as it was written.
     pub(crate) fn parse(bytes: &'a [u8], segment: u32, offset: u32) -> Option<Self> {
         let crc = u32::from_le_bytes(*bytes.get(4..HEAD)?.first_chunk()?);
         if length(bytes) != bytes.len() || checksum(bytes, segment, offset) != crc {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use playhouse_engine::{Error, Result};
-use tracing::{error, info};
+use tracing::{error, warn};
 
 use super::files::{File, Files};
 use super::log::{Log, Place, Sizes};
@@ -36,8 +36,8 @@ impl Recovered {
         self.requests.len()
     }
 
-    /// Returns at how many places records were found that can no longer be read, other than at the very end, where a kill
-    /// leaves them. Each was logged with its file and offset.
+    /// Returns at how many places records were found that can no longer be read, other than at the very end, where a
+    /// kill leaves them. Each was logged with its file and offset.
     #[must_use]
     pub fn damages(&self) -> usize {
         self.damages
@@ -95,6 +95,7 @@ impl<F: Files> Log<F> {
             next_number: 1,
             index: BTreeMap::new(),
             moving: None,
+            has_unsynced_removal: false,
             last_time: 0,
             buffer: Vec::new(),
             changes: Vec::new(),
@@ -167,7 +168,8 @@ impl<F: Files> Log<F> {
                 }
                 Found::Damage { offset } => (offset, "records are damaged and are passed over"),
                 Found::Rest { offset } if is_last => {
-                    info!(file = %path.display(), offset, "what was never finished is cut off");
+                    let bytes = segment.length - offset;
+                    warn!(file = %path.display(), offset, bytes, "what was never finished is cut off");
                     segment.file.truncate(offset.into())?;
                     segment.length = offset;
                     continue;

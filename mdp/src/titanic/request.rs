@@ -5,7 +5,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use playhouse_engine::{Error, Result};
 
-use super::machine::{Entry, Purpose, State, Titanic, TitanicOutput};
+use super::entry::{Entry, Load, Purpose, State};
+use super::machine::{Titanic, TitanicOutput};
 use super::order::{self, Content, Order};
 use super::record;
 use super::settings::TitanicSettings;
@@ -83,14 +84,19 @@ impl Titanic {
     }
 
     fn read(&mut self, requester: Requester, service: &Service, ticket: Ticket, outputs: &mut Vec<TitanicOutput>) {
-        match self.entries.get(&ticket).map(|entry| entry.state) {
-            None | Some(State::Dropped) => self.invalid(requester, service, None, outputs),
-            Some(State::Done) if self.reading >= TitanicSettings::READING => {
-                self.refuse(requester, service.clone(), "too many replies are being read", outputs);
-            }
-            Some(State::Done) => {
+        match self.entries.get(&ticket).copied() {
+            None | Some(Entry { state: State::Dropped, .. }) => self.invalid(requester, service, None, outputs),
+            Some(Entry { state: State::Done, size, .. }) => {
+                let size = size as usize;
+                let is_full = self.reading >= TitanicSettings::READING
+                    || (self.reading > 0 && self.reading_size + size > TitanicSettings::READING_SIZE);
+                if is_full {
+                    self.refuse(requester, service.clone(), "too many replies are being read", outputs);
+                    return;
+                }
                 self.reading += 1;
-                self.loads.push_back((ticket, Some((requester, service.clone()))));
+                self.reading_size += size;
+                self.loads.push_back(Load { ticket, size, asked_by: Some((requester, service.clone())) });
                 outputs.push(TitanicOutput::Store(Order::Load(ticket)));
             }
             Some(_) => answer(requester, service, vec![status(300)], outputs),

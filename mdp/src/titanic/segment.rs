@@ -2,10 +2,10 @@
 //!
 //! # Format, version 1
 //!
-//! The log is a folder with segments `titanic-NNNNNNNNNN.log` (the segment's number in ten decimal digits, from 1) and the file
-//! `lock`, which is empty and locked by the broker that uses the folder. Only the segment with the highest number is
-//! written to, at its end; the one with the lowest number is the first to go. All numbers are little-endian, but for the
-//! ticket.
+//! The log is a folder with segments `titanic-NNNNNNNNNN.log` (the segment's number in ten decimal digits, from 1) and
+//! the file `lock`, which is empty and locked by the broker that uses the folder. Only the segment with the highest
+//! number is written to, at its end; the one with the lowest number is the first to go. All numbers are little-endian,
+//! but for the ticket.
 //!
 //! A segment begins with a header of 20 bytes:
 //!
@@ -27,21 +27,23 @@
 //! | 8 | when the record was first written, microseconds since 1970 |
 //! | rest | frames, each as its length (4) and its bytes |
 //!
-//! The frames of a request are the service and the body, those of a reply its body, that of a failure the reason; a close has
-//! none.
+//! The frames of a request are the service and the body, those of a reply its body, that of a failure the reason; a
+//! close has none.
 //!
-//! **Meaning.** The last record of a ticket counts: read from the lowest segment to the highest, a request is pending after
-//! `request`, done after `reply` or `failed`, and gone after `close`. A record was acknowledged only after its segment was
-//! synced, and a segment gets a record only after the folder was synced that names it.
+//! **Meaning.** The last record of a ticket counts: read from the lowest segment to the highest, a request is pending
+//! after `request`, done after `reply` or `failed`, and gone after `close`. A record was acknowledged only after its
+//! segment was synced, and a segment gets a record only after the folder was synced that names it.
 //!
-//! **Damage.** What follows the last whole record of the highest segment was never acknowledged: it is cut off. A bad record
-//! that is followed by a whole one is damage: it is passed over and reported. What follows a bad record in any other segment
-//! is passed over likewise. A damaged segment is never written to, and once its live records have been copied it is renamed to
-//! `titanic-NNNNNNNNNN.damaged` instead of being removed. A header of a higher version is refused.
+//! **Damage.** What follows the last whole record of the highest segment is taken for what a kill left of a batch that
+//! was never acknowledged: it is cut off. A bad record that is followed by a whole one is damage: it is passed over and
+//! reported. What follows a bad record in any other segment is passed over likewise. A damaged segment is never written
+//! to, and once its live records have been copied it is renamed to `titanic-NNNNNNNNNN.damaged` instead of being
+//! removed. A header of a higher version is refused.
 //!
-//! **Compaction.** Records of the lowest segment that still count are copied to the end of the highest, with a new checksum
-//! and otherwise as they are; once that is synced, the lowest segment is removed and the folder synced. Since only the lowest
-//! segment ever goes, no close goes before the records that it closes. A crash in between leaves a copy, which says the same.
+//! **Compaction.** Records of the lowest segment that still count are copied to the end of the highest, with a new
+//! checksum and otherwise as they are; once that is synced, the lowest segment is removed and the folder synced. Since
+//! only the lowest segment ever goes, no close goes before the records that it closes. A crash in between leaves a
+//! copy, which says the same.
 
 use std::io;
 

@@ -1,10 +1,12 @@
-//! How much a broker stores of durable requests, for how long, and how hard it tries. The same structure in code and in a
-//! file.
+//! How much a broker stores of durable requests, for how long, and how hard it tries. The same structure in code and in
+//! a file.
 
 use std::time::Duration;
 
 use playhouse_engine::{Error, Result};
 use serde::{Deserialize, Serialize};
+
+use super::log::Sizes;
 
 /// How much a broker stores of durable requests, for how long, and how hard it tries.
 ///
@@ -18,8 +20,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TitanicSettings {
-    /// How long a request that nobody closes is kept, from when it was stored, or from its reply once it has one; 24 h by
-    /// default.
+    /// How long a request that nobody closes is kept, from when it was stored, or from its reply once it has one; 24 h
+    /// by default.
     #[serde(with = "humantime_serde")]
     pub keep: Duration,
     /// How many bytes the log may have on disk; 4 GiB by default. Requests may take three quarters of them, the last
@@ -31,8 +33,8 @@ pub struct TitanicSettings {
     pub services: usize,
     /// How many bytes a request or a reply may have; 8 MiB by default. Beyond: 400, and a reply counts as a failure.
     pub message_size: usize,
-    /// How many bytes one file of the log has; 64 MiB by default, and between a thousandth and an eighth of
-    /// [`TitanicSettings::disk_size`].
+    /// How many bytes one file of the log has; 64 MiB by default. It is kept between a thousandth and an eighth of
+    /// [`TitanicSettings::disk_size`], and under 1 GiB.
     pub segment_size: u64,
     /// How often a request is given to the broker before it counts as failed; 5 by default. What says nothing about the
     /// request itself does not count: no worker came in time, a queue was full, the broker was stopped.
@@ -79,11 +81,24 @@ impl Default for TitanicSettings {
 impl TitanicSettings {
     /// How many replies may be on their way from the disk to clients at once.
     pub(crate) const READING: usize = 1024;
+    /// How many bytes such replies may have together. One alone may be larger.
+    pub(crate) const READING_SIZE: usize = 64 << 20;
     /// How long the largest file of the log may get: a record's place in it is a `u32`.
     const LARGEST_SEGMENT: u64 = 1 << 30;
 
-    /// Returns how many orders the machine gives the store at most before the store has reported on one: requests, closes
-    /// and expired requests up to `unsynced`, one load and one reply for each submitted request, and what clients read.
+    /// With less, hardly a message fits.
+    const SMALLEST_DISK: u64 = 64 << 10;
+
+    /// Returns how large the log and its files may get.
+    pub(crate) fn sizes(&self) -> Sizes {
+        let least = (self.disk_size / 1000).min(Self::LARGEST_SEGMENT);
+        let most = (self.disk_size / 8).min(Self::LARGEST_SEGMENT);
+        Sizes { segment: self.segment_size.clamp(least, most), disk: self.disk_size }
+    }
+
+    /// Returns how many orders the machine gives the store at most before the store has reported on one: requests,
+    /// closes and expired requests up to `unsynced`, one load and one reply for each submitted request, and what
+    /// clients read.
     pub(crate) fn orders(&self) -> usize {
         self.unsynced + 2 * self.submitted + Self::READING + 1
     }
@@ -105,10 +120,9 @@ impl TitanicSettings {
                 problems.push(format!("`{name}`: expected at least 1, found 0"));
             }
         }
-        let segments = self.disk_size / 1000..=(self.disk_size / 8).min(Self::LARGEST_SEGMENT);
-        if !segments.contains(&self.segment_size) {
-            let (least, most, found) = (segments.start(), segments.end(), self.segment_size);
-            problems.push(format!("`segment-size`: expected {least} to {most} bytes, found {found}"));
+        if self.disk_size < Self::SMALLEST_DISK {
+            let (least, found) = (Self::SMALLEST_DISK, self.disk_size);
+            problems.push(format!("`disk-size`: expected at least {least} bytes, found {found}"));
         }
         if self.message_size as u64 > Self::LARGEST_SEGMENT {
             let (most, found) = (Self::LARGEST_SEGMENT, self.message_size);
@@ -130,12 +144,20 @@ mod tests {
 
     #[test]
     fn settings_that_make_no_sense_are_all_named() {
-        let settings = TitanicSettings { requests: 0, segment_size: 1, ..TitanicSettings::default() };
+        let settings = TitanicSettings { requests: 0, disk_size: 1, ..TitanicSettings::default() };
         let error = settings.check().unwrap_err().to_string();
         let expected = "`requests`: expected at least 1, found 0; \
-            `segment-size`: expected 4294967 to 536870912 bytes, found 1";
+            `disk-size`: expected at least 65536 bytes, found 1";
         assert_eq!(error, expected);
         assert!(TitanicSettings::default().check().is_ok());
+    }
+
+    #[test]
+    fn files_suit_the_size_of_the_log() {
+        for (disk_size, segment) in [(64 << 10, 8 << 10), (4 << 30, 64 << 20), (100_u64 << 30, 107_374_182)] {
+            let settings = TitanicSettings { disk_size, ..TitanicSettings::default() };
+            assert_eq!(settings.sizes().segment, segment);
+        }
     }
 
     #[test]

@@ -9,8 +9,9 @@ use playhouse_engine::{Error, Result};
 use tokio::sync::mpsc as reports;
 
 use super::files::{Files, Folder};
-use super::log::{Log, Sizes};
+use super::log::Log;
 use super::order::{Content, Order, Record, Report};
+use super::record;
 use super::recovery::Recovered;
 use super::settings::TitanicSettings;
 use crate::protocol::Ticket;
@@ -36,8 +37,8 @@ impl Store {
     /// This reads the whole log, so call it where waiting harms nobody.
     ///
     /// # Errors
-    /// `Malformed` where the settings make no sense, `Conflict` where another broker uses the folder, `Unavailable` where
-    /// it cannot be used, `Unsupported` where a later version wrote it.
+    /// `Malformed` where the settings make no sense, `Conflict` where another broker uses the folder, `Unavailable`
+    /// where it cannot be used, `Unsupported` where a later version wrote it.
     pub fn open(folder: impl AsRef<Path>, settings: &TitanicSettings) -> Result<(Self, Recovered)> {
         settings.check()?;
         Self::with(Folder::open(folder.as_ref())?, settings)
@@ -45,8 +46,7 @@ impl Store {
 
     /// Opens the log in a folder that need not be of the file system.
     pub(crate) fn with<F: Files>(files: F, settings: &TitanicSettings) -> Result<(Self, Recovered)> {
-        let sizes = Sizes { segment: settings.segment_size, disk: settings.disk_size };
-        let (log, recovered) = Log::open(files, sizes, microseconds())?;
+        let (log, recovered) = Log::open(files, settings.sizes(), microseconds())?;
         let (orders, incoming) = mpsc::sync_channel(settings.orders());
         // One report answers at least one order, so there is always room.
         let (outgoing, reports) = reports::channel(settings.orders());
@@ -59,8 +59,8 @@ impl Store {
     /// Gives an order, without ever waiting. The machine gives no more orders than there is room for.
     ///
     /// # Errors
-    /// `Overloaded` where there is no room, `Unavailable` where the thread has died: the order is then not carried out and
-    /// nothing will be reported of it.
+    /// `Overloaded` where there is no room, `Unavailable` where the thread has died: the order is then not carried out
+    /// and nothing will be reported of it.
     pub fn send(&self, order: Order) -> Result<()> {
         self.orders.try_send(order).map_err(|error| match error {
             TrySendError::Full(_) => Error::overloaded("the store takes no more orders"),
@@ -68,8 +68,8 @@ impl Store {
         })
     }
 
-    /// Waits for what the store has done next. `None` means that its thread has died. No report is lost where the future is
-    /// dropped.
+    /// Waits for what the store has done next. `None` means that its thread has died. No report is lost where the
+    /// future is dropped.
     pub async fn report(&mut self) -> Option<Report> {
         self.reports.recv().await
     }
@@ -79,8 +79,8 @@ impl Store {
         self.reports.try_recv().ok()
     }
 
-    /// Carries out what was ordered, syncs, and lets go of the folder. This waits for the disk. What is then reported is
-    /// returned.
+    /// Carries out what was ordered, syncs, and lets go of the folder. This waits for the disk. What is then reported
+    /// is returned.
     ///
     /// # Errors
     /// `Internal` where the thread has died.
@@ -129,7 +129,8 @@ impl<F: Files> Keeper<F> {
         }
     }
 
-    /// Waits for an order, or returns none while there is something to compact. `None` where there will be no more orders.
+    /// Waits for an order, or returns none while there is something to compact. `None` where there will be no more
+    /// orders.
     fn next(&self, rests_until: Option<Instant>) -> Option<Option<Order>> {
         if !self.log.wants_step() {
             return self.orders.recv().ok().map(Some);
@@ -142,15 +143,15 @@ impl<F: Files> Keeper<F> {
         }
     }
 
-    /// Takes all orders that wait, reads at once what is to be read, and writes the rest in one go. Returns how much was
-    /// written.
+    /// Takes all orders that wait, reads at once what is to be read, and writes the rest in one go. Returns how much
+    /// was written.
     fn take(&mut self, order: Order) -> usize {
         let mut next = Some(order);
         let (mut to_write, mut read) = (0, 0);
         while let Some(order) = next {
             match order {
                 Order::Append(record) => {
-                    to_write += record.content.size();
+                    to_write += record::size(&record.content);
                     self.records.push(record);
                 }
                 Order::Load(ticket) => {

@@ -3,7 +3,8 @@
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
-use super::machine::{Purpose, State, Titanic, TitanicOutput};
+use super::entry::{Purpose, State};
+use super::machine::{Titanic, TitanicOutput};
 use super::order::Content;
 use crate::protocol::Ticket;
 

@@ -25,8 +25,9 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Endpoint(Place);
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Place {
+/// What an endpoint is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Place {
     Tcp { host: String, port: u16 },
     Ipc(PathBuf),
     Inproc(String),
@@ -39,6 +40,15 @@ impl Endpoint {
         let Place::Tcp { host, .. } = &self.0 else { return true };
         let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.0
+    }
+
+    /// Says whether anybody can be there: nobody is at `*`, and nobody at port 0.
+    pub(super) fn is_connectable(&self) -> bool {
+        !matches!(&self.0, Place::Tcp { host, port } if host == "*" || *port == 0)
     }
 
     /// Says whether both ends are in this process.
@@ -76,6 +86,12 @@ fn tcp(rest: &str) -> Option<Place> {
         }
     };
     sound.then(|| Place::Tcp { host: host.to_ascii_lowercase(), port })
+}
+
+impl From<Place> for Endpoint {
+    fn from(place: Place) -> Self {
+        Self(place)
+    }
 }
 
 impl TryFrom<String> for Endpoint {

@@ -1,10 +1,16 @@
 //! ZeroMQ sockets. The rest of the crate sees [`Socket`] alone: what library does the work is known here and nowhere else.
 
+mod dealer;
 mod endpoint;
 mod omq;
+mod router;
 mod security;
 mod settings;
 mod socket;
+mod stream;
+mod wire;
+#[cfg(feature = "zeromq")]
+mod zeromq;
 
 pub use endpoint::Endpoint;
 pub use security::{Allow, Keys, KeysFile, Password, PlainUsers, PublicKey, Security, check_exposure};

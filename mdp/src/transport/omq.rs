@@ -1,4 +1,9 @@
 //! The sockets of the crate `omq-tokio`.
+//!
+//! Its defaults are the best that its options offer a broker. One client with a window of 100, 4 workers, 16 bytes, a broker on
+//! one thread: the broker takes 8 us in this library and 13 us in the kernel for each request. The latency profile, a message
+//! pool, no PING and a turn for other tasks before each wait changed nothing beyond the noise (5 %); a runtime of two threads took
+//! 14 and 24 us.
 
 use bytes::{Bytes, BytesMut};
 use omq_tokio::{
@@ -6,6 +11,7 @@ use omq_tokio::{
     ReconnectPolicy, SocketType, TrySendError,
 };
 use playhouse_engine::{Error, Result};
+use tokio::sync::broadcast;
 
 use super::security::{PublicKey, Security};
 use super::{Change, Endpoint, Kind, Refused, SocketSettings};
@@ -49,7 +55,7 @@ impl Omq {
     pub(super) async fn receive(&self, into: &mut Vec<Frames>, most: usize) -> Result<()> {
         let mut messages = Vec::new();
         self.socket.recv_many_into(most, &mut messages).await.map_err(error)?;
-        convert(messages, into);
+        convert(&messages, None, into);
         Ok(())
     }
 
@@ -114,7 +120,15 @@ impl OmqChanges {
     }
 }
 
-fn options(settings: &SocketSettings) -> Options {
+/// Tells of the changes of a library's socket that does a part of the work of one of ours.
+pub(super) async fn forward(mut changes: OmqChanges, to: broadcast::Sender<Change>) {
+    while let Some(change) = changes.next().await {
+        // Nobody may be listening.
+        let _ = to.send(change);
+    }
+}
+
+pub(super) fn options(settings: &SocketSettings) -> Options {
     let queue = |messages| u32::try_from(messages).unwrap_or(u32::MAX);
     let retry = ReconnectPolicy::Exponential { min: settings.first_retry, max: settings.longest_retry };
     let mut options = Options::new()
@@ -159,7 +173,7 @@ fn payload(frame: &Bytes) -> Payload {
 
 /// Makes frames of what came. The library holds short frames within its own structure; all those of one call get one
 /// piece of memory together, because most frames of the protocol are that short.
-fn convert(messages: Vec<Message>, into: &mut Vec<Frames>) {
+pub(super) fn convert(messages: &[Message], address: Option<&Bytes>, into: &mut Vec<Frames>) {
     let is_short = |frame: &[u8]| !frame.is_empty() && frame.len() <= SHORT;
     let frames_of = |message: &Message| -> usize {
         (0..message.len())
@@ -177,7 +191,10 @@ fn convert(messages: Vec<Message>, into: &mut Vec<Frames>) {
             }
             _ => message.part_bytes(index).unwrap_or_default(),
         };
-        (0..message.len()).map(frame).collect()
+        let mut frames = Frames::with_capacity(message.len() + usize::from(address.is_some()));
+        frames.extend(address.cloned());
+        frames.extend((0..message.len()).map(frame));
+        frames
     }));
 }
 

@@ -32,6 +32,8 @@ pub struct SocketSettings {
     pub handshake: Duration,
     /// How many peers may be within their handshake at once, an eighth of them from one other host; 256 by default.
     pub pending_handshakes: usize,
+    /// How many peers a ROUTER may have at once over tcp and ipc; 4,096 by default.
+    pub most_peers: usize,
     /// How many messages wait for one peer at most; 1,000 by default.
     pub send_queue: usize,
     /// How many messages wait to be received at most; 1,000 by default. Beyond, nothing is read from the peers.
@@ -65,6 +67,7 @@ impl Default for SocketSettings {
             most_frames: 64,
             handshake: Duration::from_secs(10),
             pending_handshakes: 256,
+            most_peers: 4096,
             send_queue: 1000,
             receive_queue: 1000,
             linger: Duration::from_secs(5),
@@ -84,7 +87,8 @@ pub enum Backend {
     /// The crate `omq-tokio`: all that a socket can do here.
     #[default]
     Omq,
-    /// The crate `zeromq`: for loopback and ipc addresses only, without security.
+    /// The crate `zeromq`: for loopback and ipc addresses only, without inproc, security, limits, signs of life, and without
+    /// sending what is queued at a close.
     #[cfg(feature = "zeromq")]
     Zeromq,
 }

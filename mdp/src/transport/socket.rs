@@ -6,7 +6,9 @@ use bytes::Bytes;
 use playhouse_engine::{Error, Result};
 use tokio::time::Instant;
 
-use super::{Backend, Endpoint, SocketSettings, omq};
+#[cfg(feature = "zeromq")]
+use super::zeromq;
+use super::{Backend, Endpoint, SocketSettings, dealer, omq, router};
 use crate::protocol::Frames;
 
 /// What a socket is for, in the words of ZeroMQ.
@@ -14,7 +16,7 @@ use crate::protocol::Frames;
 pub enum Kind {
     /// Talks to many peers, each by its address in frame 0.
     Router,
-    /// Talks to one peer, or to several in turn.
+    /// Talks to the one peer that it connects to; bound, to several in turn.
     Dealer,
     /// Hands each message to one of its peers.
     Push,
@@ -50,12 +52,13 @@ impl From<Refused> for Error {
 /// What became of the connections of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A peer is there: messages go to it and come from it. What was sent before may be lost: a connection that failed within
-    /// its handshake takes with it what was queued for it.
+    /// A peer is there: messages go to it and come from it. A DEALER that connects takes none before this, and what it took before
+    /// a [`Change::Lost`] does not go to the next peer: whoever wants it sent again does so now.
     Connected,
     /// A peer is gone. What was sent to it may have reached it or not. The socket connects again by itself.
     Lost,
-    /// The peer let this socket know that it is not welcome, and why. The socket does not try again.
+    /// The peer let this socket know that it is not welcome, and why: by its answer, or because it asks for other security. The
+    /// socket does not try again.
     Rejected(String),
 }
 
@@ -65,7 +68,28 @@ pub enum Change {
 /// still sends what is queued, and nobody waits for that.
 pub struct Socket {
     kind: Kind,
-    backend: omq::Omq,
+    backend: Inner,
+}
+
+enum Inner {
+    Omq(omq::Omq),
+    Dealer(dealer::Dealer),
+    Router(router::Router),
+    #[cfg(feature = "zeromq")]
+    Zeromq(zeromq::Zeromq),
+}
+
+/// Calls the same method of whatever library does the work.
+macro_rules! each {
+    ($inner:expr, $backend:ident => $call:expr) => {
+        match $inner {
+            Inner::Omq($backend) => $call,
+            Inner::Dealer($backend) => $call,
+            Inner::Router($backend) => $call,
+            #[cfg(feature = "zeromq")]
+            Inner::Zeromq($backend) => $call,
+        }
+    };
 }
 
 impl Socket {
@@ -77,8 +101,14 @@ impl Socket {
     /// # Panics
     /// Where there is no tokio runtime.
     pub fn open(kind: Kind, settings: &SocketSettings) -> Result<Self> {
-        let Backend::Omq = settings.backend;
-        Ok(Self { kind, backend: omq::Omq::open(kind, settings)? })
+        let backend = match settings.backend {
+            Backend::Omq if kind == Kind::Router => Inner::Router(router::Router::open(settings)),
+            Backend::Omq if kind == Kind::Dealer => Inner::Dealer(dealer::Dealer::open(settings)),
+            Backend::Omq => Inner::Omq(omq::Omq::open(kind, settings)?),
+            #[cfg(feature = "zeromq")]
+            Backend::Zeromq => Inner::Zeromq(zeromq::Zeromq::open(kind, settings)?),
+        };
+        Ok(Self { kind, backend })
     }
 
     /// Returns what the socket is for.
@@ -92,7 +122,7 @@ impl Socket {
     /// # Errors
     /// `Unavailable` where the address is taken or is not one of this machine.
     pub async fn bind(&self, endpoint: &Endpoint) -> Result<Endpoint> {
-        self.backend.bind(endpoint).await
+        each!(&self.backend, backend => backend.bind(endpoint).await)
     }
 
     /// Connects to `endpoint`, now or as soon as somebody is there, and again whenever the connection is lost, with waits
@@ -101,24 +131,26 @@ impl Socket {
     /// # Errors
     /// `Malformed` where nothing can ever be there.
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<()> {
-        self.backend.connect(endpoint).await
+        each!(&self.backend, backend => backend.connect(endpoint).await)
     }
 
     /// Waits for a message and appends it and those that are there already to `into`, `most` in all. The first frame is
-    /// the address of the peer where this is a ROUTER. Nothing is lost where it is dropped before its end.
+    /// the address of the peer where this is a ROUTER; an address with nothing after it says that this peer is gone, as far as
+    /// the library tells (that of `omq-tokio` within the process and the crate `zeromq` do not). Nothing is lost where it is dropped before its end.
     ///
     /// # Errors
     /// `Unavailable` where the socket is closed.
     pub async fn receive(&self, into: &mut Vec<Frames>, most: usize) -> Result<()> {
-        self.backend.receive(into, most).await
+        each!(&self.backend, backend => backend.receive(into, most).await)
     }
 
-    /// Hands a message over to be sent, without waiting. A ROUTER takes the first frame for the address of the peer.
+    /// Hands a message over to be sent, without waiting. A ROUTER takes the first frame for the address of the peer. A DEALER
+    /// takes nothing while it is not connected.
     ///
     /// # Errors
     /// The message, where it cannot be sent now.
     pub fn send(&self, frames: Frames) -> Result<(), Refused> {
-        self.backend.send(frames)
+        each!(&self.backend, backend => backend.send(frames))
     }
 
     /// Hands a message over to be sent, and waits for room until `deadline`.
@@ -132,7 +164,7 @@ impl Socket {
                 Err(Refused::Full(back)) => frames = back,
                 Err(refused) => return Err(refused.into()),
             }
-            if tokio::time::timeout_at(deadline, self.backend.room()).await.is_err() {
+            if tokio::time::timeout_at(deadline, self.room()).await.is_err() {
                 return Err(Refused::Full(frames).into());
             }
         }
@@ -146,19 +178,30 @@ impl Socket {
         if self.kind != Kind::Sub {
             return Err(Error::not_allowed(format!("only a SUB subscribes, and this is a {:?}", self.kind)));
         }
-        self.backend.subscribe(prefix.into()).await
+        each!(&self.backend, backend => backend.subscribe(prefix.into()).await)
     }
 
     /// Lets the caller learn, from now on, when a peer was lost or came back: beside [`Socket::receive`], so that a client
     /// can send at once again what is not answered yet.
     #[must_use]
     pub fn changes(&self) -> Changes {
-        Changes { backend: self.backend.changes() }
+        let backend = match &self.backend {
+            Inner::Omq(backend) => InnerChanges::Omq(backend.changes()),
+            Inner::Dealer(backend) => InnerChanges::Own(backend.changes()),
+            Inner::Router(backend) => InnerChanges::Own(backend.changes()),
+            #[cfg(feature = "zeromq")]
+            Inner::Zeromq(backend) => InnerChanges::Zeromq(backend.changes()),
+        };
+        Changes { backend }
     }
 
     /// Sends what is queued, for as long as the settings say, and closes.
     pub async fn close(self) {
-        self.backend.close().await;
+        each!(self.backend, backend => backend.close().await);
+    }
+
+    async fn room(&self) {
+        each!(&self.backend, backend => backend.room().await);
     }
 }
 
@@ -171,12 +214,31 @@ impl fmt::Debug for Socket {
 /// The changes of a socket's connections, in their order.
 #[derive(Debug)]
 pub struct Changes {
-    backend: omq::OmqChanges,
+    backend: InnerChanges,
+}
+
+#[derive(Debug)]
+enum InnerChanges {
+    Omq(omq::OmqChanges),
+    Own(tokio::sync::broadcast::Receiver<Change>),
+    #[cfg(feature = "zeromq")]
+    Zeromq(zeromq::ZeromqChanges),
 }
 
 impl Changes {
     /// Waits for the next change; `None` once the socket is closed. Nothing is lost where it is dropped before its end.
     pub async fn next(&mut self) -> Option<Change> {
-        self.backend.next().await
+        match &mut self.backend {
+            InnerChanges::Omq(changes) => changes.next().await,
+            InnerChanges::Own(changes) => loop {
+                match changes.recv().await {
+                    Ok(change) => break Some(change),
+                    Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(tokio::sync::broadcast::error::RecvError::Closed) => break None,
+                }
+            },
+            #[cfg(feature = "zeromq")]
+            InnerChanges::Zeromq(changes) => changes.next().await,
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! A machine and its store, run without a broker.
 
+#![allow(dead_code, clippy::unwrap_used, reason = "not every test asks for everything")]
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use playhouse_mdp::protocol::Address;
-use playhouse_mdp::transport::{Change, Kind, SocketSettings};
+use playhouse_mdp::transport::{Change, Kind, Refused, SocketSettings};
 use tokio::time::timeout;
 
 use crate::support::{SOON, answer, dealer, frames, give, next, open, router};
@@ -37,10 +37,17 @@ async fn a_dealer_may_connect_before_there_is_a_router() {
     let (gone, address) = router(&settings).await;
     gone.close().await;
     let dealer = dealer(&settings, &address).await;
-    give(&dealer, frames(&["early"])).await;
+    match dealer.send(frames(&["too early"])) {
+        Err(Refused::Full(back)) => assert_eq!(back, frames(&["too early"])),
+        other => panic!("{other:?}"),
+    }
     let router = open(Kind::Router);
-    router.bind(&address).await.unwrap();
-    assert_eq!(next(&router).await[1], "early");
+    let binding = async {
+        router.bind(&address).await.unwrap();
+        next(&router).await
+    };
+    let ((), message) = tokio::join!(give(&dealer, frames(&["early"])), binding);
+    assert_eq!(message[1], "early");
 }
 
 #[tokio::test]

@@ -7,10 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{SOON, dealer, echo, frames, is_served, router};
+use crate::support::{SOON, dealer, echo, frames, give, is_served, router};
 
 /// The greeting of ZMTP 3.1 with the mechanism NULL, 64 bytes.
-const GREETING: [u8; 64] = {
+pub(crate) const GREETING: [u8; 64] = {
     let mut bytes = [0; 64];
     (bytes[0], bytes[9], bytes[10], bytes[11]) = (0xff, 0x7f, 3, 1);
     (bytes[12], bytes[13], bytes[14], bytes[15]) = (b'N', b'U', b'L', b'L');
@@ -49,7 +49,7 @@ async fn pour(stream: &mut TcpStream, chunk: &[u8], most: usize) -> usize {
 }
 
 /// The stream ends: the socket let go of it.
-async fn is_closed(stream: &mut TcpStream) {
+pub(crate) async fn is_closed(stream: &mut TcpStream) {
     let mut rest = Vec::new();
     // A reset is an end too.
     let _ = timeout(SOON, stream.read_to_end(&mut rest)).await.expect("the connection was closed");
@@ -108,7 +108,7 @@ async fn a_message_that_is_too_large_closes_that_peer_alone() {
     stream.write_all(&[2, 0, 0, 0, 0, 0, 1, 0xad, 0xb0]).await.unwrap();
     is_closed(&mut stream).await;
     let bad = dealer(&SocketSettings::default(), &address).await;
-    let _ = bad.send(frames(&[&"x".repeat(110_000)]));
+    give(&bad, frames(&[&"x".repeat(110_000)])).await;
     let mut messages = Vec::new();
     assert!(timeout(Duration::from_millis(100), bad.receive(&mut messages, 1)).await.is_err(), "{}", messages.len());
     is_served(&good).await;

@@ -7,7 +7,10 @@ mod exchange;
 mod hostile;
 mod libzmq;
 mod security;
+mod servers;
 mod support;
+#[cfg(feature = "zeromq")]
+mod zeromq;
 
 #[path = "../support/pyzmq.rs"]
 mod pyzmq;

@@ -47,7 +47,7 @@ impl Broker {
         }
     }
 
-    /// Accepts a request, unless too many wait already.
+    /// Accepts a request, unless it would have to wait and too many do already.
     pub(super) fn accept(
         &mut self,
         source: Source,
@@ -57,20 +57,22 @@ impl Broker {
         outputs: &mut Vec<Output>,
     ) {
         let request = Request::new(self.next_turn(), source, body, now);
-        if let Err(limit) = self.services.admit(&service, request.size, &self.settings.limits) {
-            let error = self.over(limit, &service);
-            return self.refuse(&request.source, &service, &request.body, &error, outputs);
+        match self.services.hand_over(&service, request, &mut self.workers, now) {
+            Ok(output) => outputs.push(output),
+            Err(request) => {
+                if let Err(limit) = self.services.admit(&service, request.size, &self.settings.limits) {
+                    let error = self.over(limit, &service);
+                    return self.refuse(&request.source, &service, &request.body, &error, outputs);
+                }
+                self.services.put(&service, request);
+            }
         }
         self.ended.accepted += 1;
-        self.services.put(&service, request);
-        self.dispatch(&service, now, outputs);
     }
 
     /// Gives what waits for a service to its idle workers.
     pub(super) fn dispatch(&mut self, service: &Service, now: Instant, outputs: &mut Vec<Output>) {
-        self.services.pair(service, &mut self.workers, |request, worker| {
-            outputs.push(Output::Send { to: worker.address.clone(), frames: worker.assign(request, now) });
-        });
+        self.services.pair(service, &mut self.workers, now, outputs);
     }
 
     /// Ends a request that was not accepted.

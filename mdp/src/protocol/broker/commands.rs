@@ -37,7 +37,19 @@ impl Broker {
                 self.remove(&from, now, outputs);
             }
             WorkerCommand::Partial { body, .. } => self.take_part(&from, body, now, outputs),
-            WorkerCommand::Final { body, .. } => self.take_answer(&from, body, now, outputs),
+            WorkerCommand::Final { body, .. } => {
+                self.turns += 1;
+                let turn = self.turns;
+                let work = std::mem::replace(&mut worker.work, Work::Idle { turn });
+                let (address, service) = (worker.address.clone(), worker.service.clone());
+                if let Some(state) = self.services.get_mut(&service) {
+                    state.idle.put(address, turn, &self.workers);
+                }
+                if let Work::Busy(assignment) = work {
+                    self.finish(&service, assignment, body, outputs);
+                }
+                self.dispatch(&service, now, outputs);
+            }
             // Never expected.
             WorkerCommand::Ready { .. } | WorkerCommand::Request => {}
         }
@@ -142,21 +154,7 @@ impl Broker {
         }
     }
 
-    /// Takes an answer, or the last part of it: the worker is idle again.
-    fn take_answer(&mut self, from: &Address, body: Frames, now: Instant, outputs: &mut Vec<Output>) {
-        let turn = self.next_turn();
-        let Some(worker) = self.workers.get_mut(from) else { return };
-        let work = std::mem::replace(&mut worker.work, Work::Idle { turn });
-        let (service, address) = (worker.service.clone(), worker.address.clone());
-        if let Some(state) = self.services.get_mut(&service) {
-            state.idle.put(address, turn, &self.workers);
-        }
-        if let Work::Busy(assignment) = work {
-            self.finish(&service, *assignment, body, outputs);
-        }
-        self.dispatch(&service, now, outputs);
-    }
-
+    /// Passes an answer on, or the last part of it.
     fn finish(&mut self, service: &Service, assignment: Assignment, body: Frames, outputs: &mut Vec<Output>) {
         let Assignment { request, collected: mut whole, .. } = assignment;
         let whole = if whole.is_empty() {

@@ -65,6 +65,8 @@ pub struct Counters {
     pub overdue: u64,
     /// Workers that said that they leave.
     pub left: u64,
+    /// Workers whose connection ended.
+    pub gone: u64,
     /// Workers that the socket could not reach.
     pub unreachable: u64,
     /// Workers that said what was not expected of them then.

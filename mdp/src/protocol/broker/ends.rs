@@ -40,7 +40,7 @@ impl Broker {
         state.workers -= 1;
         match worker.work {
             Work::Idle { .. } => state.idle.note_gone(),
-            Work::Busy(assignment) => self.redeliver(&worker.service, *assignment, now, outputs),
+            Work::Busy(assignment) => self.redeliver(&worker.service, assignment, now, outputs),
             Work::Discarding { .. } => {}
         }
         Some(worker.service)
@@ -57,8 +57,8 @@ impl Broker {
 
     /// Ends what waits for a service without workers: when a stop has begun, nobody waits for one to come.
     pub(super) fn give_up_unserved(&mut self, service: &Service, outputs: &mut Vec<Output>) {
-        for request in self.services.take_unserved(service) {
-            self.fail(service, &request, &stopped(&request.source), outputs);
+        for (service, request) in self.services.take_unserved(service) {
+            self.fail(&service, &request, &stopped(&request.source), outputs);
         }
     }
 

@@ -29,7 +29,7 @@ pub struct BrokerLimits {
     pub queued_for_service: usize,
     /// How many requests may wait for all services together; 100,000 by default.
     pub queued: usize,
-    /// How many bytes the bodies of all waiting requests may have together; 256 MiB by default.
+    /// How many bytes the bodies of all waiting requests may have together; 32 MiB by default.
     pub queued_size: usize,
     /// How many services there may be, with a worker or with a waiting request; 1,000 by default.
     pub services: usize,
@@ -44,7 +44,7 @@ impl Default for BrokerLimits {
             peers: 4096,
             queued_for_service: 10_000,
             queued: 100_000,
-            queued_size: 256 * 1024 * 1024,
+            queued_size: 32 * 1024 * 1024,
             services: 1000,
         }
     }
@@ -123,5 +123,24 @@ impl Limit {
             Self::QueuedSize => "queued-size",
             Self::Services => "services",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counters_of_the_limits_have_the_names_of_the_settings() {
+        for (index, limit) in Limit::ALL.into_iter().enumerate() {
+            assert_eq!(limit as usize, index);
+            toml::from_str::<BrokerLimits>(&format!("{} = 1", limit.as_str())).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_unknown_limit_is_refused() {
+        let error = toml::from_str::<BrokerLimits>("clients = 3").unwrap_err();
+        assert!(error.to_string().contains("unknown field `clients`"), "{error}");
     }
 }

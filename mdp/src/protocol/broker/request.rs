@@ -31,7 +31,7 @@ impl Source {
     }
 }
 
-/// A request that was accepted and has not ended.
+/// A request that was accepted and has not ended. It goes from hand to hand in a box, for it is large.
 #[derive(Debug)]
 pub(crate) struct Request {
     /// Its place in the order of arrival.
@@ -48,9 +48,9 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(number: u64, source: Source, body: Frames, now: Instant) -> Self {
+    pub(crate) fn new(number: u64, source: Source, body: Frames, now: Instant) -> Box<Self> {
         let size = size_of(&body);
-        Self { number, source, body, size, accepted: now, queued: now, attempts: 0 }
+        Box::new(Self { number, source, body, size, accepted: now, queued: now, attempts: 0 })
     }
 
     /// A durable request waits as long as it takes.

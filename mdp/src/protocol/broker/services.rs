@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::super::Service;
+use super::Output;
 use super::limits::{BrokerLimits, Limit};
 use super::queue::Queue;
 use super::rate::Rate;
 use super::request::Request;
 use super::statistics::ServiceStatistics;
-use super::workers::{IdleLine, Worker, Workers};
+use super::workers::{IdleLine, Workers};
 
 /// The services that have a worker or a request that waits.
 #[derive(Debug, Default)]
@@ -58,8 +59,11 @@ impl Services {
         self.services.keys()
     }
 
+    /// How many requests wait, counted anew.
     pub(crate) fn queued(&self) -> usize {
-        self.services.values().map(|state| state.queue.len()).sum()
+        let queued = self.services.values().map(|state| state.queue.len()).sum();
+        debug_assert_eq!(queued, self.queued, "what waits is counted twice");
+        queued
     }
 
     /// Looks whether one more worker may register for a service.
@@ -68,12 +72,9 @@ impl Services {
         if is_new && self.services.len() >= limits.services { Err(Limit::Services) } else { Ok(()) }
     }
 
-    /// Looks whether one more request may come in: always, where a worker waits for it.
+    /// Looks whether one more request may wait.
     pub(crate) fn admit(&self, service: &Service, size: usize, limits: &BrokerLimits) -> Result<(), Limit> {
         let state = self.services.get(service);
-        if state.is_some_and(|state| state.idle.len() > 0) {
-            return Ok(());
-        }
         if state.is_none() && self.services.len() >= limits.services {
             return Err(Limit::Services);
         }
@@ -99,34 +100,49 @@ impl Services {
     }
 
     /// Lets a request wait that is new, or whose worker is gone.
-    pub(crate) fn put(&mut self, service: &Service, request: Request) {
+    pub(crate) fn put(&mut self, service: &Service, request: Box<Request>) {
         self.queued += 1;
         self.queued_size += request.size;
         let state = self.entry(service);
         if request.attempts == 0 {
-            state.requests += 1;
-            state.arrivals.count();
+            state.note_arrival();
         }
         state.queue.put(request);
     }
 
-    /// Calls `assign` with a request and a worker for it, as often as there are both.
-    pub(crate) fn pair<F>(&mut self, service: &Service, workers: &mut Workers, mut assign: F)
-    where
-        F: FnMut(Request, &mut Worker),
-    {
+    /// Gives a new request to the worker that waits longest, and returns the message that does so; or the request, where
+    /// all are busy.
+    pub(crate) fn hand_over(
+        &mut self,
+        service: &Service,
+        request: Box<Request>,
+        workers: &mut Workers,
+        now: Instant,
+    ) -> Result<Output, Box<Request>> {
+        let Some(state) = self.services.get_mut(service) else { return Err(request) };
+        // Where a worker is idle, no other request waits.
+        let output = state.idle.assign(request, workers, now)?;
+        state.note_arrival();
+        Ok(output)
+    }
+
+    /// Gives what waits for a service to its idle workers, first to first.
+    pub(crate) fn pair(&mut self, service: &Service, workers: &mut Workers, now: Instant, outputs: &mut Vec<Output>) {
         let Some(state) = self.services.get_mut(service) else { return };
-        while !state.queue.is_empty() {
-            let Some(worker) = state.idle.take(workers) else { return };
+        while state.idle.len() > 0 {
             let Some(request) = state.queue.take() else { return };
+            let size = request.size;
+            match state.idle.assign(request, workers, now) {
+                Ok(output) => outputs.push(output),
+                Err(request) => return state.queue.put(request),
+            }
             self.queued -= 1;
-            self.queued_size -= request.size;
-            assign(request, worker);
+            self.queued_size -= size;
         }
     }
 
     /// Takes out every request that has waited for too long, with its service.
-    pub(crate) fn expired(&mut self, now: Instant, expiry: Duration) -> Vec<(Service, Request)> {
+    pub(crate) fn expired(&mut self, now: Instant, expiry: Duration) -> Vec<(Service, Box<Request>)> {
         let mut all = Vec::new();
         for (service, state) in &mut self.services {
             all.extend(state.queue.expired(now, expiry).into_iter().map(|request| (service.clone(), request)));
@@ -136,16 +152,16 @@ impl Services {
     }
 
     /// Takes out what waits for a service that has no workers.
-    pub(crate) fn take_unserved(&mut self, service: &Service) -> Vec<Request> {
+    pub(crate) fn take_unserved(&mut self, service: &Service) -> Vec<(Service, Box<Request>)> {
         let Some(state) = self.services.get_mut(service).filter(|state| state.workers == 0) else { return Vec::new() };
-        let taken: Vec<Request> = std::iter::from_fn(|| state.queue.take()).collect();
-        self.queued -= taken.len();
-        self.queued_size -= taken.iter().map(|request| request.size).sum::<usize>();
+        let taken: Vec<_> =
+            std::iter::from_fn(|| state.queue.take()).map(|request| (service.clone(), request)).collect();
+        self.note_taken(&taken);
         taken
     }
 
     /// Takes out every request that waits, with its service.
-    pub(crate) fn take_all(&mut self) -> Vec<(Service, Request)> {
+    pub(crate) fn take_all(&mut self) -> Vec<(Service, Box<Request>)> {
         let mut all = Vec::new();
         for (service, state) in &mut self.services {
             all.extend(std::iter::from_fn(|| state.queue.take()).map(|request| (service.clone(), request)));
@@ -155,7 +171,7 @@ impl Services {
     }
 
     /// Takes out every durable request that waits, with its service.
-    pub(crate) fn take_durable(&mut self) -> Vec<(Service, Request)> {
+    pub(crate) fn take_durable(&mut self) -> Vec<(Service, Box<Request>)> {
         let mut all = Vec::new();
         for (service, state) in &mut self.services {
             all.extend(state.queue.take_durable().into_iter().map(|request| (service.clone(), request)));
@@ -164,7 +180,7 @@ impl Services {
         all
     }
 
-    fn note_taken(&mut self, taken: &[(Service, Request)]) {
+    fn note_taken(&mut self, taken: &[(Service, Box<Request>)]) {
         self.queued -= taken.len();
         self.queued_size -= taken.iter().map(|(_, request)| request.size).sum::<usize>();
     }
@@ -218,6 +234,11 @@ impl Services {
 }
 
 impl State {
+    fn note_arrival(&mut self) {
+        self.requests += 1;
+        self.arrivals.count();
+    }
+
     fn is_unused(&self) -> bool {
         self.workers == 0 && self.queue.is_empty()
     }

@@ -7,8 +7,10 @@ use super::{Broker, Output, ends};
 
 impl Broker {
     /// Sends the heartbeats that are due, removes workers that are silent or busy for too long, and ends requests that have
-    /// waited for too long. What the socket has received by then is to be taken in first, or a worker looks silent whose
-    /// heartbeat has come.
+    /// waited for too long.
+    ///
+    /// Where it was not called for longer than a heartbeat, as when the process was halted, the time since is not held
+    /// against the workers: what they said lies in the socket still.
     pub fn tick(&mut self, now: Instant, outputs: &mut Vec<Output>) {
         self.check_workers(now, outputs);
         for (service, request) in self.services.expired(now, self.settings.expiry) {
@@ -27,8 +29,12 @@ impl Broker {
     fn check_workers(&mut self, now: Instant, outputs: &mut Vec<Output>) {
         let (heartbeat, lifetime) = (self.settings.heartbeat, self.settings.lifetime());
         let bound = self.settings.busy_bound();
+        let interval = self.settings.interval();
+        let elapsed = now.saturating_duration_since(self.ticked);
+        let missed = if elapsed > heartbeat.max(2 * interval) { elapsed - interval } else { Duration::ZERO };
         let mut gone = Vec::new();
         for (address, worker) in &mut self.workers {
+            worker.forgive(missed, now);
             let busy = worker.busy_since().map(|since| now.saturating_duration_since(since));
             if worker.is_silent(now, lifetime) {
                 self.counters.silent += 1;

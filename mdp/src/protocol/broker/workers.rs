@@ -33,7 +33,7 @@ pub(crate) enum Work {
     /// It waits; `turn` tells its entry in the line of the idle from older ones.
     Idle { turn: u64 },
     /// It works for somebody.
-    Busy(Box<Assignment>),
+    Busy(Assignment),
     /// It works on a request that has failed already: what it answers is dropped.
     Discarding { client: Address, since: Instant },
 }
@@ -43,7 +43,7 @@ pub(crate) enum Work {
 pub(crate) struct Assignment {
     /// What the worker has to name in its answer.
     pub(crate) client: Address,
-    pub(crate) request: Request,
+    pub(crate) request: Box<Request>,
     pub(crate) began: Instant,
     /// When the worker got it, or sent the last part of its answer.
     pub(crate) progress: Instant,
@@ -61,15 +61,24 @@ impl Worker {
     }
 
     /// Gives it a request, and returns the message that does so.
-    pub(crate) fn assign(&mut self, mut request: Request, now: Instant) -> Frames {
+    pub(crate) fn assign(&mut self, mut request: Box<Request>, now: Instant) -> Output {
         let client = request.source.address();
         let frames = encode::assignment(self.version, &client, &request.body);
         request.attempts += 1;
         self.told = now;
         let collected = Frames::new();
         let assignment = Assignment { client, request, began: now, progress: now, parts: 0, collected };
-        self.work = Work::Busy(Box::new(assignment));
-        frames
+        self.work = Work::Busy(assignment);
+        Output::Send { to: self.address.clone(), frames }
+    }
+
+    /// Takes an attempt back that was made at `now`, for the message that made it was not taken by the socket.
+    pub(crate) fn take_back_what_was_given_at(&mut self, now: Instant) {
+        if let Work::Busy(assignment) = &mut self.work
+            && assignment.began == now
+        {
+            assignment.request.attempts -= 1;
+        }
     }
 
     /// Notes a heartbeat. One that comes long after a request was given to it was sent while it worked; one that comes soon
@@ -94,6 +103,17 @@ impl Worker {
             Work::Idle { .. } => None,
             Work::Busy(assignment) => Some(assignment.progress),
             Work::Discarding { since, .. } => Some(*since),
+        }
+    }
+
+    /// Forgives it a time in which the broker itself did not look, so that what it said then may lie in the socket still.
+    pub(crate) fn forgive(&mut self, missed: Duration, now: Instant) {
+        let later = |time: &mut Instant| *time = time.checked_add(missed).map_or(now, |time| time.min(now));
+        later(&mut self.heard);
+        match &mut self.work {
+            Work::Idle { .. } => {}
+            Work::Busy(assignment) => later(&mut assignment.progress),
+            Work::Discarding { since, .. } => later(since),
         }
     }
 
@@ -135,19 +155,50 @@ impl IdleLine {
         }
     }
 
-    /// Takes the worker that waits longest.
-    pub(crate) fn take<'workers>(&mut self, workers: &'workers mut Workers) -> Option<&'workers mut Worker> {
-        loop {
-            let (address, turn) = self.entries.pop_front()?;
-            if workers.get(&address).is_some_and(|worker| worker.waits(turn)) {
+    /// Gives a request to the worker that waits longest, and returns the message that does so; or the request, where none
+    /// waits.
+    pub(crate) fn assign(
+        &mut self,
+        request: Box<Request>,
+        workers: &mut Workers,
+        now: Instant,
+    ) -> Result<Output, Box<Request>> {
+        while let Some((address, turn)) = self.entries.pop_front() {
+            if let Some(worker) = workers.get_mut(&address).filter(|worker| worker.waits(turn)) {
                 self.count -= 1;
-                return workers.get_mut(&address);
+                return Ok(worker.assign(request, now));
             }
         }
+        Err(request)
     }
 
     /// Notes that an idle worker is gone.
     pub(crate) fn note_gone(&mut self) {
         self.count -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(line: &mut IdleLine, workers: &mut Workers, name: &'static str, turn: u64) {
+        let address = Address::new(name);
+        let service = Service::new("echo").unwrap();
+        workers.insert(address.clone(), Worker::new(address.clone(), Version::V2, service, turn, Instant::now()));
+        line.put(address, turn, workers);
+    }
+
+    #[test]
+    fn workers_that_come_and_go_leave_no_long_line_behind() {
+        let (mut line, mut workers) = (IdleLine::default(), Workers::new());
+        add(&mut line, &mut workers, "first", 0);
+        for turn in 1..1000 {
+            add(&mut line, &mut workers, "restless", turn);
+            assert!(line.entries.len() <= 2 * line.count + 16, "{} for {}", line.entries.len(), line.count);
+            workers.remove(&Address::new("restless"));
+            line.note_gone();
+        }
+        assert_eq!((line.len(), &line.entries[0].0), (1, &Address::new("first")));
     }
 }

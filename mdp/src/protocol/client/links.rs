@@ -53,17 +53,18 @@ impl Client {
         untried.map(|(_, refusal)| refusal.until).min().filter(|_| is_wanted)
     }
 
-    /// Returns why nothing can be sent for now and nobody need wait, where that is so: every broker said no.
+    /// Returns why nothing can be sent for now and nobody need wait, where that is so: every broker said no, and for a
+    /// reason that stays.
     pub(super) fn hopeless(&self, now: Instant) -> Option<Error> {
         let mut reason = None;
         for broker in &self.brokers {
-            let refusal = self.refusals.get(broker).filter(|refusal| refusal.until > now)?;
+            let refusal = self.refusals.get(broker).filter(|refusal| refusal.until > now && !self.has_link(broker))?;
             if refusal.error.kind().is_transient() {
                 return None;
             }
-            reason = Some(refusal.error.clone());
+            reason = Some(&refusal.error);
         }
-        reason
+        reason.cloned()
     }
 
     /// Returns what went wrong with some broker last.

@@ -367,3 +367,45 @@ fn brokers_that_go_give_their_requests_to_those_that_come() {
     assert_eq!(broker, TWO);
     assert_eq!(sent(&bench.up(link)), [(link, event.id())]);
 }
+
+#[test]
+fn a_plain_request_goes_to_the_broker_that_lives() {
+    let mut bench = Bench::new(plain_settings());
+    bench.brokers(&[ONE, TWO]);
+    let id = EventId::unique();
+    let outputs = bench.request(id, plain("a"), 1_000);
+    let opened = opened(&outputs);
+    let (link, _) = opened.iter().find(|(_, broker)| *broker == TWO).unwrap();
+    assert_eq!((opened.len(), sent(&bench.up(*link))), (2, vec![(*link, id)]));
+}
+
+#[test]
+fn where_no_broker_lets_the_client_in_requests_end_at_once_and_the_brokers_are_left_alone() {
+    for envelope in [false, true] {
+        let mut bench = Bench::new(ClientSettings { envelope, ..ClientSettings::default() });
+        let event = Event::new("a");
+        let mut outputs = bench.brokers(&[ONE, TWO]);
+        outputs.extend(bench.request(event.id(), whole(&event), 1000));
+        let links = opened(&outputs);
+        assert_eq!(links.len(), 2, "one to each broker");
+        let reject = |bench: &mut Bench, link| {
+            let mut outputs = Vec::new();
+            bench.client.failed(link, Error::forbidden("unknown key"), bench.now, &mut outputs);
+            outputs
+        };
+        let outputs = reject(&mut bench, links[0].0);
+        assert!(matches!(outputs[..], [ClientOutput::Close { .. }]), "the other may: {outputs:?}");
+        let outputs = reject(&mut bench, links[1].0);
+        let [ClientOutput::Close { .. }, ClientOutput::Finished { outcome: Err(error), .. }] = &outputs[..] else {
+            panic!("{outputs:?}");
+        };
+        assert_eq!((error.kind(), error.to_string().as_str()), (Kind::Forbidden, "unknown key"));
+
+        let next = Event::new("b");
+        let outputs = bench.request(next.id(), whole(&next), 1000);
+        assert!(matches!(&outputs[..], [ClientOutput::Finished { outcome: Err(_), .. }]), "{outputs:?}");
+        bench.now += Duration::from_secs(5);
+        let last = Event::new("c");
+        assert_eq!(opened(&bench.request(last.id(), whole(&last), 1000)).len(), 2, "they are tried again");
+    }
+}

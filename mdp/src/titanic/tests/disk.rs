@@ -29,6 +29,8 @@ struct Inner {
     dies_at: Option<u64>,
     /// How many of the next syncs fail.
     failing_syncs: u32,
+    /// How many of the next reads fail.
+    failing_reads: u32,
     /// How many bytes there may be.
     room: Option<usize>,
 }
@@ -40,6 +42,11 @@ struct Node {
 }
 
 impl Disk {
+    /// Lets nobody use the disk for as long as the guard lives.
+    pub(super) fn block(&self) -> impl Drop + '_ {
+        self.lock()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap()
     }
@@ -55,6 +62,17 @@ impl Disk {
 
     pub(super) fn fail_syncs(&self, count: u32) {
         self.lock().failing_syncs = count;
+    }
+
+    pub(super) fn fail_reads(&self, count: u32) {
+        self.lock().failing_reads = count;
+    }
+
+    /// Flips a bit behind the back of whoever uses the file.
+    pub(super) fn flip(&self, name: &str, at: usize) {
+        let mut inner = self.lock();
+        let node = inner.names[name];
+        inner.nodes[node].bytes[at] ^= 1;
     }
 
     /// Lets the disk be full at so many bytes.
@@ -96,9 +114,8 @@ impl Disk {
             // Pages are written in any order.
             for page in (0..length).step_by(16) {
                 if random.bool() {
-                    for at in page..(page + 16).min(length).min(long) {
-                        bytes[at] = node.bytes[at];
-                    }
+                    let page = page.min(long)..(page + 16).min(length).min(long);
+                    bytes[page.clone()].copy_from_slice(&node.bytes[page]);
                 }
             }
             Node { synced: bytes.clone(), bytes }
@@ -191,7 +208,11 @@ impl File for Open {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let inner = self.disk.lock();
+        let mut inner = self.disk.lock();
+        if inner.failing_reads > 0 {
+            inner.failing_reads -= 1;
+            return Err(io::Error::other("the disk cannot read"));
+        }
         let bytes = &inner.nodes[self.node].bytes;
         let range = offset as usize..offset as usize + buffer.len();
         let found = bytes.get(range).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;

@@ -344,6 +344,25 @@ fn a_reply_that_is_written_later_does_not_undo_a_close() {
 }
 
 #[test]
+fn a_reply_that_is_written_later_does_not_undo_the_second_close_where_the_first_failed() {
+    let mut world = world();
+    let ticket = world.request(&["echo", "a"]);
+    world.disk.fail_syncs(2);
+    world.work(Ok(frames(&["b"])));
+    world.ask("titanic.close", frames(&[&ticket]));
+    world.ask("titanic.close", frames(&[&ticket]));
+    // The first one alone is refused, while the second waits.
+    world.store(1);
+    world.advance(Duration::from_secs(1));
+    world.settle();
+    let mut codes: Vec<_> = (1..world.answers.len()).map(|answer| world.texts(answer)[0].clone()).collect();
+    codes.sort();
+    assert_eq!(codes, ["200", "500"]);
+    let mut world = world.after_kill();
+    assert_eq!(world.call("titanic.reply", &[&ticket]), ["400"]);
+}
+
+#[test]
 fn limits_refuse_with_500_and_drop_nothing() {
     let mut world = World::new(TitanicSettings { requests: 2, ..settings() });
     let first = world.request(&["echo", "a"]);
@@ -367,6 +386,51 @@ fn limits_refuse_with_500_and_drop_nothing() {
     assert_eq!(world.texts(0), ["500", "too much waits for the disk"]);
     world.settle();
     assert_eq!(world.texts(1)[0], "200");
+}
+
+#[test]
+fn no_more_replies_are_read_at_once_than_memory_allows() {
+    let mut world = world();
+    let ticket = world.request(&["echo", "a"]);
+    world.work(Ok(frames(&["b"])));
+    let before = world.answers.len();
+    for _ in 0..1025 {
+        world.ask("titanic.reply", frames(&[&ticket]));
+    }
+    assert_eq!(world.texts(before), ["500", "too many replies are being read"]);
+    world.settle();
+    assert_eq!(world.answers.len(), before + 1025);
+    assert_eq!(world.texts(before + 1024), ["200", "b"]);
+    assert_eq!(world.call("titanic.reply", &[&ticket]), ["200", "b"]);
+}
+
+#[test]
+fn a_request_that_cannot_be_read_is_tried_again_unless_it_is_damaged() {
+    let mut world = world();
+    let ticket = world.request(&["echo", "a"]);
+    world.work(Err(Error::unavailable("no worker lives")));
+    world.advance(Duration::from_secs(1));
+    world.disk.fail_reads(1);
+    world.settle();
+    assert!(world.submitted.is_empty());
+    world.advance(Duration::from_secs(2));
+    world.settle();
+    assert_eq!(world.submitted.len(), 1);
+    world.work(Err(Error::unavailable("no worker lives")));
+    world.disk.flip("titanic-0000000001.log", 60);
+    world.advance(Duration::from_secs(4));
+    world.settle();
+    assert_eq!(world.call("titanic.reply", &[&ticket]), ["500", "the stored request cannot be read"]);
+}
+
+#[test]
+fn a_reply_that_cannot_be_read_is_answered_with_500() {
+    let mut world = world();
+    let ticket = world.request(&["echo", "a"]);
+    world.work(Ok(frames(&["b"])));
+    world.disk.fail_reads(1);
+    assert_eq!(world.call("titanic.reply", &[&ticket]), ["500", "the reply cannot be read"]);
+    assert_eq!(world.call("titanic.reply", &[&ticket]), ["200", "b"]);
 }
 
 #[test]

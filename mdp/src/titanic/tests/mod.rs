@@ -5,4 +5,5 @@ mod disk;
 mod log;
 mod machine;
 mod random;
+mod store;
 mod world;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use playhouse_engine::Error;
 
-use super::super::log::{Log, Sizes};
+use super::super::log::Log;
 use super::super::order::{Order, Report};
 use super::super::{Titanic, TitanicOutput, TitanicSettings};
 use super::disk::Disk;
@@ -48,8 +48,7 @@ impl World {
 
     fn on(disk: Disk, settings: TitanicSettings, now: Instant, clock: u64) -> Self {
         settings.check().unwrap();
-        let sizes = Sizes { segment: settings.segment_size, disk: settings.disk_size };
-        let (log, recovered) = Log::open(disk.clone(), sizes, clock).unwrap();
+        let (log, recovered) = Log::open(disk.clone(), settings.sizes(), clock).unwrap();
         let titanic = Titanic::new(settings.clone(), recovered, now);
         let (orders, submitted) = (VecDeque::new(), VecDeque::new());
         Self { titanic, log, disk, settings, now, clock, orders, answers: Vec::new(), submitted, workers: 1 }

@@ -1,0 +1,113 @@
+//! The task of one peer: its handshake, what it sends, and its signs of life.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::{Shared, State};
+use crate::protocol::Frames;
+use crate::transport::Change;
+use crate::transport::stream::{Io, Stream};
+use crate::transport::wire::{Link, Unshaken};
+
+/// Serves one peer until it is gone, or the socket is closed.
+pub(super) async fn run(stream: Stream, host: Option<IpAddr>, number: u64, shared: Arc<Shared>) {
+    let link = Arc::new(Link::new(stream, shared.config.clone(), &shared.closing));
+    let mut peer = Peer { link: link.clone(), shared: shared.clone(), address: Bytes::new() };
+    let shaken = timeout(shared.settings.handshake, link.gone.run_until_cancelled(peer.shake(number))).await;
+    shared.state().handshakes.end(host);
+    if matches!(shaken, Ok(Some(Ok(())))) {
+        peer.register();
+        // Nobody may be listening; so below.
+        let _ = shared.changes.send(Change::Connected);
+        let _ = link.gone.run_until_cancelled(peer.serve()).await;
+        peer.forget();
+        let _ = shared.changes.send(Change::Lost);
+    }
+    if shared.closing.is_cancelled() {
+        let _ = timeout(shared.settings.linger, link.flush()).await;
+    }
+    shared.state().connections -= 1;
+}
+
+struct Peer {
+    link: Arc<Link>,
+    shared: Arc<Shared>,
+    address: Bytes,
+}
+
+impl Peer {
+    async fn shake(&mut self, number: u64) -> Result<(), Unshaken> {
+        let properties = self.link.shake().await?;
+        let given = properties.identity.clone().filter(|identity| !identity.is_empty());
+        self.address = given.unwrap_or_else(|| {
+            let mut bytes = vec![0];
+            bytes.extend_from_slice(&number.to_be_bytes());
+            bytes.into()
+        });
+        Ok(())
+    }
+
+    /// Makes the peer known by its address. One of before with the same address is cut off: it is most likely the same
+    /// peer, whose connection broke without a word.
+    fn register(&self) {
+        let before = self.shared.state().peers.insert(self.address.clone(), self.link.clone());
+        if let Some(before) = before {
+            before.gone.cancel();
+        }
+    }
+
+    fn forget(&self) {
+        self.link.gone.cancel();
+        let mut state = self.shared.state();
+        if state.peers.get(&self.address).is_some_and(|link| Arc::ptr_eq(link, &self.link)) {
+            state.peers.remove(&self.address);
+            // After what it sent. There is one of these for a peer, so the limit of peers bounds them.
+            state.inbox.push_back(vec![self.address.clone()]);
+            drop(state);
+            self.shared.came.notify_one();
+        }
+    }
+
+    async fn serve(&mut self) {
+        let link = self.link.clone();
+        let shared = self.shared.clone();
+        tokio::select! {
+            _ = self.read() => {}
+            _ = link.tend(shared.settings.heartbeat, || shared.drained.notify_waiters()) => {}
+        }
+    }
+
+    /// Hands what comes to whoever receives, and waits while there is no room for more.
+    async fn read(&mut self) -> Io<()> {
+        let mut frames = Vec::new();
+        loop {
+            // Some may have come with the last part of the handshake.
+            if self.link.take(Some(&self.address), &mut frames, usize::MAX) > 0 {
+                self.hand_over(&mut frames).await;
+            }
+            self.link.readable().await?;
+            self.link.read()?;
+        }
+    }
+
+    async fn hand_over(&self, frames: &mut Vec<Frames>) {
+        let has_room = |state: &State| state.inbox.len() < self.shared.settings.receive_queue.max(1);
+        loop {
+            let room = self.shared.room.notified();
+            {
+                let mut state = self.shared.state();
+                if has_room(&state) {
+                    state.inbox.extend(frames.drain(..));
+                    break;
+                }
+            }
+            self.link.hold(true);
+            room.await;
+            self.link.hold(false);
+        }
+        self.shared.came.notify_one();
+    }
+}
