@@ -387,10 +387,12 @@ impl Client {
         if let Some(end) = request.attempt_ends.take() {
             self.times.remove(&(end, id));
         }
-        // A reply of which a part has come is waited for until the end.
-        if !request.has_part {
-            request.attempt_ends = Some(now + allowed);
-            self.times.insert((now + allowed, id));
+        let end = now + allowed;
+        // A reply of which a part has come is waited for until the end. An attempt that would last to the deadline ends with
+        // it; a time of its own would be the same entry, and would take the deadline's with it.
+        if !request.has_part && end < request.deadline {
+            request.attempt_ends = Some(end);
+            self.times.insert((end, id));
         }
     }
 

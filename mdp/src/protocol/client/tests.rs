@@ -273,6 +273,16 @@ fn t8_an_attempt_without_a_reply_is_made_again_over_a_new_link_until_there_were_
 }
 
 #[test]
+fn an_attempt_as_long_as_the_request_itself_does_not_take_the_deadline_away() {
+    let settings = ClientSettings { attempt: Some(Duration::from_secs(1)), ..ClientSettings::default() };
+    let (mut bench, links) = Bench::connected(settings, &[ONE]);
+    let event = Event::new("a");
+    bench.request(event.id(), whole(&event), 1_000);
+    bench.lost(links[0]);
+    assert_eq!(finished(&bench.after(1_000)), [(event.id(), Err(Kind::Timeout))]);
+}
+
+#[test]
 fn a_plain_link_serves_one_request_after_the_other() {
     let (mut bench, link, id) = asked();
     assert_eq!(finished(&bench.replied(link, plain("A"))), [(id, Ok("A".into()))]);
@@ -377,6 +387,44 @@ fn a_plain_request_goes_to_the_broker_that_lives() {
     let opened = opened(&outputs);
     let (link, _) = opened.iter().find(|(_, broker)| *broker == TWO).unwrap();
     assert_eq!((opened.len(), sent(&bench.up(*link))), (2, vec![(*link, id)]));
+}
+
+#[test]
+fn a_broker_that_cannot_be_reached_for_now_is_tried_again_and_told_of_when_the_time_is_up() {
+    for envelope in [false, true] {
+        let mut bench = Bench::new(ClientSettings { envelope, ..ClientSettings::default() });
+        let event = Event::new("a");
+        let mut outputs = bench.brokers(&[ONE]);
+        outputs.extend(bench.request(event.id(), whole(&event), 1_000));
+        for wait in [250, 500] {
+            let link = opened(&outputs)[0].0;
+            outputs = Vec::new();
+            bench.client.failed(link, Error::unavailable("no more sockets"), bench.now, &mut outputs);
+            assert_eq!((closed(&outputs), outputs.len()), (vec![link], 1));
+            assert_eq!(bench.client.next_tick(), Some(bench.now + Duration::from_millis(wait)));
+            outputs = bench.after(wait);
+        }
+        let outputs = bench.after(250);
+        let [ClientOutput::Finished { outcome: Err(error), .. }] = &outputs[..] else { panic!("{outputs:?}") };
+        assert_eq!(error.kind(), Kind::Unavailable);
+        assert!(error.to_string().ends_with("no more sockets"), "{error}");
+    }
+}
+
+#[test]
+fn what_nobody_asked_for_closes_a_plain_link() {
+    let (mut bench, link, _) = asked();
+    bench.replied(link, plain("A"));
+    assert_eq!(closed(&bench.replied(link, plain("again"))), [link]);
+    assert_eq!(bench.client.counters().unmatched, 1);
+    let next = bench.request(EventId::unique(), plain("b"), 1_000);
+    assert!(opened(&next)[0].0 != link && sent(&next).is_empty());
+}
+
+#[test]
+fn a_broker_that_is_named_twice_has_one_link() {
+    let (bench, links) = Bench::connected(ClientSettings::default(), &[ONE, ONE]);
+    assert_eq!((links.len(), bench.client.next_tick()), (1, None));
 }
 
 #[test]

@@ -117,6 +117,7 @@ impl World {
                 let ended = finished(&outputs);
                 let is_over = |id| ended.iter().any(|(other, _)| other == id);
                 assert!(self.deadlines.iter().all(|(id, deadline)| *deadline > self.bench.now || is_over(id)));
+                assert!(self.bench.client.next_tick().is_none_or(|next| next > self.bench.now), "it would spin");
             }
         }
         self.see(outputs);
