@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use input::Input;
 use libfuzzer_sys::fuzz_target;
-use playhouse_engine::{Envelope, Event, EventId};
+use playhouse_engine::{Envelope, Error, Event, EventId};
 use playhouse_mdp::protocol::{Client, ClientOutput, ClientSettings, LinkId, Service, Version, encode};
 
 struct Bench {
@@ -21,6 +21,7 @@ struct Bench {
     /// The links that are open, and whether they are connected.
     links: BTreeMap<LinkId, bool>,
     requests: HashMap<EventId, Instant>,
+    sent: Vec<(LinkId, EventId)>,
     last: Option<LinkId>,
 }
 
@@ -42,6 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
         now: Instant::now(),
         links: BTreeMap::new(),
         requests: HashMap::new(),
+        sent: Vec::new(),
         last: None,
     };
     let ids: Vec<EventId> = (1..9).map(EventId::from_u128).collect();
@@ -64,7 +66,7 @@ impl Bench {
         let id = ids[usize::from(input.byte()) % ids.len()];
         let link = self.links.keys().nth(usize::from(input.byte()) % self.links.len().max(1)).copied();
         let service = Service::new(if input.byte() == 0 { "other" } else { "echo" }).expect("a name");
-        match (input.byte() % 11, link) {
+        match (input.byte() % 12, link) {
             (0 | 1, _) => {
                 let deadline = now + Duration::from_millis(u64::from(input.byte()) * 32);
                 let body = whole(id);
@@ -99,18 +101,20 @@ impl Bench {
                 self.now += Duration::from_millis(u64::from(input.byte()) * 8);
                 self.client.tick(self.now, &mut outputs);
                 assert!(self.requests.iter().all(|(id, at)| *at > self.now || finishes(&outputs, *id)));
+                assert!(self.client.next_tick().is_none_or(|next| next > self.now), "it would spin");
             }
-            (_, Some(link)) => self.fail(link, &mut outputs),
-            (_, None) => {}
+            (10, Some(link)) => {
+                let error = if input.byte() == 0 { Error::forbidden("no") } else { Error::unavailable("not now") };
+                self.client.failed(link, error, now, &mut outputs);
+            }
+            _ => {
+                let Some((link, request)) = self.sent.pop() else { return };
+                self.client.unsent(link, request, now, &mut outputs);
+            }
         }
         self.take(outputs);
         assert_eq!(self.client.under_way(), self.requests.len());
         assert!(self.requests.is_empty() || self.client.next_tick().is_some());
-    }
-
-    fn fail(&mut self, link: LinkId, outputs: &mut Vec<ClientOutput>) {
-        self.links.insert(link, false);
-        self.client.lost(link, self.now, outputs);
     }
 
     fn take(&mut self, outputs: Vec<ClientOutput>) {
@@ -124,7 +128,8 @@ impl Bench {
                 ClientOutput::Close { link } => assert!(self.links.remove(&link).is_some(), "it was closed twice"),
                 ClientOutput::Send { link, request, .. } => {
                     assert_eq!(self.links.get(&link), Some(&true), "sent over a link that is not connected");
-                    assert!(self.requests.contains_key(&request) || true);
+                    assert!(self.requests.contains_key(&request), "sent for nobody");
+                    self.sent.push((link, request));
                 }
                 ClientOutput::Partial { request, .. } => assert!(self.requests.contains_key(&request)),
                 ClientOutput::Finished { request, .. } => {
