@@ -104,11 +104,6 @@ impl<A: Answers> Calls<A> {
         outcome
     }
 
-    /// Says whether a request with this id is under way.
-    pub(crate) fn is_under_way(&self, id: EventId) -> bool {
-        self.shared.lock().client.is_under_way(id)
-    }
-
     /// Forgets a request that nobody waits for any more.
     pub(crate) fn cancel(&self, id: EventId) {
         let ((), answers) = self.shared.change(|client, now, outputs| client.cancel(id, now, outputs));
@@ -216,13 +211,17 @@ impl<A: Answers> Shared<A> {
         Ok(Link { socket, stop })
     }
 
+    /// Delivers the answers, unless the client is closed meanwhile: then nobody waits for them.
     async fn deliver(&self, answers: Vec<Answer>) {
-        for answer in answers {
-            match answer {
-                Answer::Part(request, body) => self.answers.part(request, body).await,
-                Answer::End(request, outcome) => self.answers.end(request, outcome).await,
+        let delivered = async {
+            for answer in answers {
+                match answer {
+                    Answer::Part(request, body) => self.answers.part(request, body).await,
+                    Answer::End(request, outcome) => self.answers.end(request, outcome).await,
+                }
             }
-        }
+        };
+        self.stop.run_until_cancelled(delivered).await;
     }
 
     /// Delivers what a call that must not wait has brought about, which is rare: a request that ends another.
@@ -243,37 +242,9 @@ async fn read<A: Answers>(
     stop: CancellationToken,
 ) {
     let mut changes = socket.changes();
-    let reading = async {
-        socket.connect(&endpoint).await?;
-        let mut messages = Vec::new();
-        loop {
-            match next(&socket, &mut changes, &mut messages).await? {
-                Next::Messages => {
-                    let ((), answers) = shared.change(|client, now, outputs| {
-                        for frames in messages.drain(..) {
-                            client.receive(id, frames, now, outputs);
-                        }
-                    });
-                    shared.deliver(answers).await;
-                }
-                Next::Change(Change::Connected) => {
-                    let ((), answers) = shared.change(|client, now, outputs| client.up(id, now, outputs));
-                    shared.deliver(answers).await;
-                }
-                Next::Change(Change::Lost) => {
-                    let ((), answers) = shared.change(|client, now, outputs| client.lost(id, now, outputs));
-                    // Not here: the loss may close the link, and with it this.
-                    shared.deliver_later(answers);
-                }
-                Next::Change(Change::Rejected(reason)) => {
-                    return Err(Error::forbidden(format!("the broker at `{endpoint}` does not let us in: {reason}")));
-                }
-            }
-        }
-    };
-    let outcome: Option<Result<()>> = stop.run_until_cancelled(reading).await;
+    let read = read_until(&stop, &shared, id, &socket, &mut changes, &endpoint).await;
     // A socket that fails while it is being closed is nothing to tell.
-    if let Some(Err(error)) = outcome
+    if let Err(error) = read
         && !shared.stop.is_cancelled()
     {
         tracing::error!(%error, "the connection to a broker has ended");
@@ -286,6 +257,36 @@ async fn read<A: Answers>(
     if let Some(socket) = Arc::into_inner(socket) {
         socket.close().await;
     }
+}
+
+/// Reads until the link is closed. What a message has brought about is delivered even where it has closed the link.
+async fn read_until<A: Answers>(
+    stop: &CancellationToken,
+    shared: &Arc<Shared<A>>,
+    id: LinkId,
+    socket: &Socket,
+    changes: &mut Changes,
+    endpoint: &Endpoint,
+) -> Result<()> {
+    let Some(connected) = stop.run_until_cancelled(socket.connect(endpoint)).await else { return Ok(()) };
+    connected?;
+    let mut messages = Vec::new();
+    while let Some(next) = stop.run_until_cancelled(next(socket, changes, &mut messages)).await {
+        let ((), answers) = match next? {
+            Next::Messages => shared.change(|client, now, outputs| {
+                for frames in messages.drain(..) {
+                    client.receive(id, frames, now, outputs);
+                }
+            }),
+            Next::Change(Change::Connected) => shared.change(|client, now, outputs| client.up(id, now, outputs)),
+            Next::Change(Change::Lost) => shared.change(|client, now, outputs| client.lost(id, now, outputs)),
+            Next::Change(Change::Rejected(reason)) => {
+                return Err(Error::forbidden(format!("the broker at `{endpoint}` does not let us in: {reason}")));
+            }
+        };
+        shared.deliver(answers).await;
+    }
+    Ok(())
 }
 
 enum Next {

@@ -192,11 +192,11 @@ impl Running {
         // The id on the wire must be of one request only; the same event may come twice.
         let asked = if under_way.contains_key(&asked.id()) { asked.branch(asked.payload().clone()) } else { asked };
         let id = asked.id();
-        under_way.insert(id, Request { held: self.emitter.hold(event), _slot: slot });
+        under_way.insert(id, Some(Request { held: self.emitter.hold(event), _slot: slot }));
         drop(under_way);
         self.calls.request(id, service, body_of(&asked, envelope), deadline).inspect_err(|_| {
             // The failure is told by the handler's own event.
-            if let Some(request) = self.under_way.lock().remove(&id) {
+            if let Some(request) = self.under_way.end(id) {
                 request.held.done();
             }
         })
@@ -209,14 +209,27 @@ struct Request {
     _slot: OwnedSemaphorePermit,
 }
 
-/// The requests that wait for their replies, by the id that they have on the wire.
+/// The requests that wait for their replies, by the id that they have on the wire. While a part of a reply is emitted, the
+/// request is elsewhere, and its id is still taken.
 #[derive(Clone, Default)]
-struct UnderWay(Arc<Mutex<HashMap<EventId, Request>>>);
+struct UnderWay(Arc<Mutex<HashMap<EventId, Option<Request>>>>);
 
 impl UnderWay {
-    fn lock(&self) -> MutexGuard<'_, HashMap<EventId, Request>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<EventId, Option<Request>>> {
         // Nothing of anybody else's runs while it is held, so nothing panics.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, id: EventId) -> Option<Request> {
+        self.lock().get_mut(&id)?.take()
+    }
+
+    fn put_back(&self, id: EventId, request: Request) {
+        self.lock().insert(id, Some(request));
+    }
+
+    fn end(&self, id: EventId) -> Option<Request> {
+        self.lock().remove(&id)?
     }
 }
 
@@ -243,22 +256,20 @@ async fn emit(mut received: mpsc::Receiver<Answer>, under_way: UnderWay) {
     while let Some(answer) = received.recv().await {
         let (id, outcome) = match answer {
             Answer::Part(id, body) => {
-                let Some(request) = under_way.lock().remove(&id) else { continue };
-                match read_reply(request.held.event(), body) {
-                    Ok(part) => {
-                        log(request.held.send_from(0, part.with_attribute(PARTIAL, true)).await);
-                        under_way.lock().insert(id, request);
-                        continue;
-                    }
-                    Err(error) => {
-                        under_way.lock().insert(id, request);
-                        (id, Err(error))
-                    }
+                let Some(request) = under_way.take(id) else { continue };
+                let part = read_reply(request.held.event(), body);
+                if let Ok(part) = &part {
+                    log(request.held.send_from(0, part.clone().with_attribute(PARTIAL, true)).await);
+                }
+                under_way.put_back(id, request);
+                match part {
+                    Ok(_) => continue,
+                    Err(error) => (id, Err(error)),
                 }
             }
             Answer::End(id, outcome) => (id, outcome),
         };
-        let Some(request) = under_way.lock().remove(&id) else { continue };
+        let Some(request) = under_way.end(id) else { continue };
         match outcome.and_then(|body| read_reply(request.held.event(), body)) {
             Ok(reply) => {
                 log(request.held.send_from(0, reply.without_attribute(PARTIAL)).await);

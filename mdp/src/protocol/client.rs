@@ -330,12 +330,6 @@ impl Client {
         self.times.first().map(|(time, _)| *time).into_iter().chain(self.next_try()).min()
     }
 
-    /// Says whether a request with this id has not ended.
-    #[must_use]
-    pub fn is_under_way(&self, id: EventId) -> bool {
-        self.requests.contains_key(&id)
-    }
-
     /// Returns how many requests have not ended.
     #[must_use]
     pub fn under_way(&self) -> usize {
