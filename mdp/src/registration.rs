@@ -50,8 +50,15 @@ struct State {
     outputs: Vec<WorkerOutput>,
     /// What only the task can do.
     orders: VecDeque<WorkerOutput>,
-    /// Until when the request under way must be answered, and by which event the workplace knows it.
-    expiry: Option<(Instant, EventId)>,
+    expiry: Option<Expiry>,
+}
+
+/// Until when a request must be answered, and by which event the workplace knows it.
+#[derive(Clone, Copy, Debug)]
+struct Expiry {
+    number: u64,
+    at: Instant,
+    request: EventId,
 }
 
 impl Registration {
@@ -60,9 +67,11 @@ impl Registration {
         Arc::new(Self { state: Mutex::new(state), ordered: Notify::new() })
     }
 
-    /// Has the workplace asked to [`Workplace::expire`] the request under way, unless it is answered by then.
-    pub(crate) fn expires(&self, at: Instant, request: EventId) {
-        self.lock().expiry = Some((at, request));
+    /// Has the workplace asked to [`Workplace::expire`] the request of this number, unless it is answered by then.
+    pub(crate) fn expires(&self, number: u64, at: Instant, request: EventId) {
+        self.lock().expiry = Some(Expiry { number, at, request });
+        // The task may be waiting for room for this very request.
+        self.ordered.notify_one();
     }
 
     /// Sends a partial reply. Returns whether anybody still wants it.
@@ -72,13 +81,19 @@ impl Registration {
 
     /// Sends the final reply. Returns whether anybody still wants it.
     pub(crate) fn reply(&self, number: u64, body: Frames) -> bool {
-        self.lock().expiry = None;
+        self.forget_expiry(number);
         self.change(|worker, now, outputs| worker.reply(number, body, now, outputs))
     }
 
     /// Leaves the broker without an answer to the request, so that another worker gets it.
     pub(crate) fn give_back(&self, number: u64) {
+        self.forget_expiry(number);
         self.change(|worker, now, outputs| worker.give_back(number, now, outputs));
+    }
+
+    /// That of another request stays: a late reply to an earlier one must not take it away.
+    fn forget_expiry(&self, number: u64) {
+        self.lock().expiry.take_if(|expiry| expiry.number == number);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -92,13 +107,19 @@ impl Registration {
         let mut state = self.lock();
         let State { worker, socket, outputs, orders, .. } = &mut *state;
         let result = feed(worker, now, outputs);
+        let mut is_refused = false;
         for output in outputs.drain(..) {
             match (output, &socket) {
-                // Where it is not taken, the connection is gone: the broker gives the request to another worker.
-                (WorkerOutput::Send(frames), Some(socket)) => drop(socket.send(frames)),
+                (WorkerOutput::Send(frames), Some(socket)) => is_refused |= socket.send(frames).is_err(),
                 (WorkerOutput::Send(_), None) => {}
                 (order, _) => orders.push_back(order),
             }
+        }
+        if is_refused {
+            // The connection is gone, or the broker reads too slowly. It would wait for ever for what it was not sent: so it
+            // must see the registration end, and do with the request as it does when a worker dies.
+            worker.lost(now, outputs);
+            orders.extend(outputs.drain(..));
         }
         if !orders.is_empty() {
             self.ordered.notify_one();
@@ -107,7 +128,7 @@ impl Registration {
     }
 
     /// Returns when to beat, and when the request under way expires.
-    fn times(&self) -> (Option<Instant>, Option<(Instant, EventId)>) {
+    fn times(&self) -> (Option<Instant>, Option<Expiry>) {
         let state = self.lock();
         (state.worker.next_tick().map(Instant::from), state.expiry)
     }
@@ -140,6 +161,8 @@ impl Registration {
             run.registration.set_socket(None);
             match end? {
                 End::Reopen(at) => {
+                    // Now, and not after the wait: then the broker gives at once to others what this registration had.
+                    drop(socket);
                     let mut wait = pin!(sleep_until(at));
                     while run.wait(&mut wait).await {}
                 }
@@ -203,7 +226,7 @@ impl<W: Workplace> Run<W> {
                 }
             }
             let (beat, expiry) = registration.times();
-            let wake = [beat, expiry.map(|(at, _)| at)].into_iter().flatten().min();
+            let wake = [beat, expiry.map(|expiry| expiry.at)].into_iter().flatten().min();
             let woken = tokio::select! {
                 biased;
                 () = self.stop.cancelled(), if !self.is_stopping => Woken::Stop,
@@ -237,10 +260,8 @@ impl<W: Workplace> Run<W> {
                 Woken::Change(None) => return Err(Error::unavailable("the socket to the broker is closed")),
                 Woken::Ordered => {}
                 Woken::Time => {
-                    if let Some((at, request)) = expiry
-                        && at <= Instant::now()
-                    {
-                        registration.lock().expiry = None;
+                    if let Some(Expiry { number, request, .. }) = expiry.filter(|expiry| expiry.at <= Instant::now()) {
+                        registration.forget_expiry(number);
                         self.workplace.expire(request);
                     }
                     registration.change(|worker, now, outputs| worker.tick(now, outputs));
@@ -277,5 +298,37 @@ async fn time(wake: Option<Instant>) {
     match wake {
         Some(wake) => sleep_until(wake).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::protocol::{Service, Version, WorkerSettings, encode};
+
+    fn give(registration: &Registration) {
+        let request = encode::assignment(Version::V2, &Address::new("client"), &vec![Bytes::from_static(b"x")]);
+        registration.change(|worker, now, outputs| {
+            worker.opened(now, outputs);
+            worker.receive(request, now, outputs);
+        });
+    }
+
+    #[tokio::test]
+    async fn a_late_reply_does_not_take_away_the_time_of_the_request_that_came_since() {
+        let worker = Worker::new(Service::new("echo").unwrap(), WorkerSettings::default(), std::time::Instant::now());
+        let registration = Registration::new(worker);
+        let at = Instant::now();
+        give(&registration);
+        registration.expires(1, at, EventId::from_u128(1));
+        registration.change(|worker, now, outputs| worker.lost(now, outputs));
+        give(&registration);
+        registration.expires(2, at, EventId::from_u128(2));
+        assert!(!registration.reply(1, Frames::new()));
+        assert_eq!(registration.times().1.map(|expiry| expiry.number), Some(2));
+        assert!(registration.reply(2, Frames::new()));
+        assert!(registration.times().1.is_none());
     }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::body::{PARTIAL, SERVICE, body_of, event_of, is_envelope};
+use crate::body::{Most, PARTIAL, SERVICE, body_of, event_of, is_envelope};
 use crate::protocol::{Frames, Service, Version, failure_body};
 use crate::protocol::{Worker, WorkerSettings};
 use crate::registration::{Assignment, Registration, Workplace};
@@ -130,6 +130,7 @@ impl Light for MdpWorker {
             version: self.settings.version,
             deadline: self.deadline,
             limits: self.limits.clone(),
+            most: Most::of(&self.socket),
         }));
         self.requests = Some(requests.clone());
         let registrations = Registrations {
@@ -229,6 +230,7 @@ struct Inner {
     version: Version,
     deadline: Duration,
     limits: EnvelopeLimits,
+    most: Most,
 }
 
 struct Pending {
@@ -243,24 +245,37 @@ struct Pending {
 
 impl Pending {
     fn body_of(&self, reply: &Event) -> Frames {
-        match (self.wire, reply.error()) {
-            (Some(wire), _) => {
-                let whole = Event::with_id(wire, reply.payload().clone())
-                    .with_correlation_id(reply.correlation_id().into_owned())
-                    .with_attributes(reply.attributes().clone());
-                body_of(&reply.error().cloned().into_iter().fold(whole, Event::with_error), true)
-            }
-            (None, Some(error)) => failure_body(error, &self.asked),
-            (None, None) => body_of(reply, false),
+        let Some(wire) = self.wire else { return body_of(reply, false) };
+        let whole = Event::with_id(wire, reply.payload().clone())
+            .with_correlation_id(reply.correlation_id().into_owned())
+            .with_attributes(reply.attributes().clone());
+        body_of(&whole, true)
+    }
+
+    fn finish(self, reply: &Event, most: Most) {
+        if let Some(error) = reply.error() {
+            return self.fail(error, most);
+        }
+        let body = self.body_of(reply);
+        match most.check(&body) {
+            Ok(()) => drop(self.registration.reply(self.number, body)),
+            Err(error) => self.fail(&error, most),
         }
     }
 
-    fn fail(self, error: &Error) {
-        let body = match self.wire {
+    fn fail(self, error: &Error, most: Most) {
+        let mut body = self.failure(error);
+        if most.check(&body).is_err() {
+            body = self.failure(&Error::new(error.kind(), "the error is too large to be told"));
+        }
+        self.registration.reply(self.number, body);
+    }
+
+    fn failure(&self, error: &Error) -> Frames {
+        match self.wire {
             Some(wire) => body_of(&Event::with_id(wire, Payload::Empty).with_error(error.clone()), true),
             None => failure_body(error, &self.asked),
-        };
-        self.registration.reply(self.number, body);
+        }
     }
 }
 
@@ -274,14 +289,13 @@ impl Requests {
     }
 
     fn reply(&self, event: &Event) -> Result<()> {
-        if event.attribute(PARTIAL).and_then(|value| value.as_boolean()) == Some(true) {
+        let is_part = event.attribute(PARTIAL).and_then(|value| value.as_boolean()) == Some(true);
+        // A part that has failed on its way is the end.
+        if is_part && event.error().is_none() {
             return self.reply_partially(event);
         }
         match self.remove(event.id()) {
-            Some(pending) => {
-                let body = pending.body_of(event);
-                pending.registration.reply(pending.number, body);
-            }
+            Some(pending) => pending.finish(event, self.0.most),
             // Answered already, by its deadline or by an earlier reply.
             None => tracing::debug!(id = %event.id(), "a reply came for a request that has ended; it is dropped"),
         }
@@ -296,8 +310,15 @@ impl Requests {
             let body = pending.body_of(&event.clone().without_attribute(PARTIAL));
             (pending.registration.clone(), pending.number, body)
         });
-        if let Some((registration, number, body)) = found {
-            registration.reply_partially(number, body);
+        let Some((registration, number, body)) = found else { return Ok(()) };
+        match self.0.most.check(&body) {
+            Ok(()) => drop(registration.reply_partially(number, body)),
+            // A reply without this part would be a wrong one.
+            Err(error) => {
+                if let Some(pending) = self.remove(event.id()) {
+                    pending.fail(&error, self.0.most);
+                }
+            }
         }
         Ok(())
     }
@@ -306,10 +327,10 @@ impl Requests {
     fn settle(&self, id: EventId, outcome: Result<()>) {
         let Some(pending) = self.remove(id) else { return };
         match outcome {
-            Ok(()) => pending.fail(&Error::internal("the request ended without a reply")),
+            Ok(()) => pending.fail(&Error::internal("the request ended without a reply"), self.0.most),
             // The work was given up, as where the flow is aborted: another worker may do it.
             Err(error) if error.kind() == Kind::Cancelled => pending.registration.give_back(pending.number),
-            Err(error) => pending.fail(&error),
+            Err(error) => pending.fail(&error, self.0.most),
         }
     }
 
@@ -337,7 +358,7 @@ impl Requests {
             entry.insert(pending);
         }
         drop(waiting);
-        registration.expires(deadline, id);
+        registration.expires(number, deadline, id);
         let requests = self.clone();
         let receipt = Receipt::new(move |outcome| requests.settle(id, outcome));
         Some(event.with_deadline(deadline).with_attribute(SERVICE, service).with_receipt(receipt))
@@ -363,7 +384,7 @@ impl Workplace for Requests {
 
     fn expire(&self, request: EventId) {
         if let Some(pending) = self.remove(request) {
-            pending.fail(&Error::timeout(format!("`{}` did not reply in time", self.0.service)));
+            pending.fail(&Error::timeout(format!("`{}` did not reply in time", self.0.service)), self.0.most);
         }
     }
 }

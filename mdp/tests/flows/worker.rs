@@ -243,3 +243,62 @@ async fn a_worker_registers_again_after_the_broker_came_back() {
         broker.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_reply_over_the_limits_is_an_error_at_once_and_the_worker_stays() {
+    // The first is too large for a frame, the second for the connection.
+    for size in [2 << 20, 9 << 20] {
+        let broker = Broker::start().await;
+        let served = Arc::new(AtomicUsize::new(0));
+        let counted = served.clone();
+        let flow = serve(worker("large", &broker.brokers(), Version::V2), move |request: &Event| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            if request.payload().to_string() == "small" { request.clone() } else { request.derive(vec![7; size]) }
+        })
+        .await;
+        for envelope in [true, false] {
+            let caller = caller(&broker.brokers(), Version::V2, envelope);
+            let error = call(&caller, "large", "large").await.unwrap_err();
+            assert_eq!(error.kind(), Kind::TooLarge, "{error}");
+            assert_eq!(call(&caller, "large", "small").await.unwrap(), "small");
+        }
+        assert_eq!(served.load(Ordering::Relaxed), 4, "no request was given to a worker twice");
+        assert_eq!(broker.server().statistics().await.unwrap().counters.registered, 1);
+        stop(flow).await;
+        broker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_part_over_the_limits_ends_its_request() {
+    let broker = Broker::start().await;
+    let mut probe = Probe::new(worker("count", &broker.brokers(), Version::V2)).await.unwrap();
+    let caller = caller(&broker.brokers(), Version::V2, true);
+    for size in [2 << 20, 9 << 20] {
+        let event = Event::new("x");
+        let (reply, ()) = tokio::join!(caller.call("count", &event, PATIENCE), async {
+            let request = probe.output().await.unwrap();
+            probe.send(request.derive(vec![7; size]).with_attribute(PARTIAL, true)).await.unwrap();
+            probe.send(request.derive("the end")).await.unwrap();
+        });
+        assert_eq!(reply.unwrap_err().kind(), Kind::TooLarge);
+    }
+    assert_eq!(broker.server().statistics().await.unwrap().counters.registered, 1);
+    probe.stop().await.unwrap();
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn an_error_that_carries_a_large_payload_is_told_without_it() {
+    let broker = Broker::start().await;
+    let mut probe = Probe::new(worker("job", &broker.brokers(), Version::V2)).await.unwrap();
+    let caller = caller(&broker.brokers(), Version::V2, true);
+    let event = Event::new("x");
+    let (reply, ()) = tokio::join!(caller.call("job", &event, PATIENCE), async {
+        let failed = probe.output().await.unwrap().derive(vec![7; 9 << 20]).with_error(Error::conflict("no"));
+        probe.send(failed.with_attribute(PARTIAL, true)).await.unwrap();
+    });
+    assert_eq!(reply.unwrap_err().kind(), Kind::Conflict);
+    probe.stop().await.unwrap();
+    broker.stop().await;
+}
