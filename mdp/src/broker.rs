@@ -240,12 +240,7 @@ impl Run {
             let advertised = if settings.advertise.is_empty() { &endpoints } else { &settings.advertise };
             let advertised = advertised.iter().map(ToString::to_string).collect();
             let stop = CancellationToken::new();
-            let task = announce(registry, advertised, stop.clone());
-            let task = tokio::spawn(async move {
-                if let Err(error) = task.await {
-                    tracing::error!(%error, "the broker is not announced any more");
-                }
-            });
+            let task = tokio::spawn(announce(registry, advertised, stop.clone()));
             (stop, task)
         });
         Ok(Self { endpoints, socket, broker, durable, outputs: Vec::new(), commands, announcing })

@@ -309,7 +309,7 @@ mod tests {
     use crate::protocol::{Service, Version, WorkerSettings, encode};
 
     fn give(registration: &Registration) {
-        let request = encode::assignment(Version::V2, &Address::new("client"), &vec![Bytes::from_static(b"x")]);
+        let request = encode::assignment(Version::V2, &Address::new("client"), &[Bytes::from_static(b"x")]);
         registration.change(|worker, now, outputs| {
             worker.opened(now, outputs);
             worker.receive(request, now, outputs);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use playhouse_engine::{Error, Result};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::protocol::{Address, Frames};
@@ -138,10 +138,20 @@ impl RegistryAddress {
 }
 
 /// Announces a broker until `stop`, and then says that it goes.
-pub(crate) async fn announce(registry: RegistryAddress, endpoints: Vec<String>, stop: CancellationToken) -> Result<()> {
+pub(crate) async fn announce(registry: RegistryAddress, endpoints: Vec<String>, stop: CancellationToken) {
+    while let Err(error) = announce_once(&registry, &endpoints, &stop).await {
+        tracing::error!(%error, "the broker is not announced for now");
+        // Whom the registry lets in can change.
+        if stop.run_until_cancelled(sleep(registry.interval)).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn announce_once(registry: &RegistryAddress, endpoints: &[String], stop: &CancellationToken) -> Result<()> {
     let dealer = registry.connect().await?;
     let mut changes = dealer.changes();
-    let announcement = ToRegistry::Announce(endpoints).encode();
+    let announcement = ToRegistry::Announce(endpoints.to_vec()).encode();
     let mut beats = tokio::time::interval(registry.interval);
     beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -151,7 +161,7 @@ pub(crate) async fn announce(registry: RegistryAddress, endpoints: Vec<String>, 
             change = changes.next() => match change {
                 Some(Change::Connected) => {}
                 Some(Change::Lost) => continue,
-                Some(Change::Rejected(reason)) => return Err(rejected(&registry, &reason)),
+                Some(Change::Rejected(reason)) => return Err(rejected(registry, &reason)),
                 None => return Err(Error::unavailable("the socket to the registry is closed")),
             },
         }
@@ -263,39 +273,43 @@ fn reachable(list: &[String]) -> Vec<String> {
     brokers
 }
 
-/// Asks the registry again and again, and keeps what it said last while it is away.
+/// Follows the registry until `stop`, whatever becomes of the connection.
 async fn follow(registry: RegistryAddress, brokers: watch::Sender<Vec<String>>, stop: CancellationToken) {
-    let followed = async {
-        let dealer = registry.connect().await?;
-        let mut changes = dealer.changes();
-        let mut beats = tokio::time::interval(registry.interval);
-        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut messages, mut said) = (Vec::new(), Vec::new());
-        loop {
-            let ask = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                received = dealer.receive(&mut messages, BATCH) => { received?; false }
-                _ = beats.tick() => true,
-                change = changes.next() => match change {
-                    Some(Change::Connected) => true,
-                    Some(Change::Lost) => false,
-                    Some(Change::Rejected(reason)) => return Err(rejected(&registry, &reason)),
-                    None => return Err(Error::unavailable("the socket to the registry is closed")),
-                },
-            };
-            if ask {
-                let _ = dealer.send(ToRegistry::Follow.encode());
-            }
-            if let Some(list) = messages.drain(..).filter_map(|frames| decode_list(&frames)).next_back() {
-                if list != said {
-                    brokers.send_replace(reachable(&list));
-                    said = list;
-                }
-            }
+    while let Some(Err(error)) = stop.run_until_cancelled(follow_once(&registry, &brokers)).await {
+        tracing::error!(%error, registry = %registry.endpoint, "the registry cannot be followed for now");
+        // Whom the registry lets in can change.
+        if stop.run_until_cancelled(sleep(registry.interval)).await.is_none() {
+            return;
         }
-    };
-    if let Err(error) = followed.await {
-        tracing::error!(%error, registry = %registry.endpoint, "the registry cannot be followed");
+    }
+}
+
+/// Asks the registry again and again, and keeps what it said last while it is away.
+async fn follow_once(registry: &RegistryAddress, brokers: &watch::Sender<Vec<String>>) -> Result<()> {
+    let dealer = registry.connect().await?;
+    let mut changes = dealer.changes();
+    let mut beats = tokio::time::interval(registry.interval);
+    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut messages, mut said) = (Vec::new(), None);
+    loop {
+        let ask = tokio::select! {
+            received = dealer.receive(&mut messages, BATCH) => { received?; false }
+            _ = beats.tick() => true,
+            change = changes.next() => match change {
+                Some(Change::Connected) => true,
+                Some(Change::Lost) => false,
+                Some(Change::Rejected(reason)) => return Err(rejected(registry, &reason)),
+                None => return Err(Error::unavailable("the socket to the registry is closed")),
+            },
+        };
+        if ask {
+            let _ = dealer.send(ToRegistry::Follow.encode());
+        }
+        let list = messages.drain(..).filter_map(|frames| decode_list(&frames)).next_back();
+        if list.is_some() && list != said {
+            brokers.send_replace(list.as_deref().map(reachable).unwrap_or_default());
+            said = list;
+        }
     }
 }
 
