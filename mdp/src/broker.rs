@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::caller::deadline_in;
 use crate::protocol::{Address, Frames};
 use crate::protocol::{Broker, BrokerSettings, BrokerStatistics, Output};
 use crate::registry::{RegistryAddress, announce};
@@ -164,7 +165,7 @@ impl BrokerServer {
     /// `Timeout` where requests were left unanswered; the message says how many.
     pub async fn stop(mut self, time: Duration) -> Result<BrokerStatistics> {
         let (done, is_done) = oneshot::channel();
-        let deadline = Instant::now() + time;
+        let deadline = deadline_in(time);
         self.commands.send(Command::Stop { deadline, done }).await.map_err(|_| ended())?;
         let outcome = is_done.await.unwrap_or_else(|_| Err(ended()));
         if let Some(thread) = self.thread.take() {

@@ -124,7 +124,7 @@ impl Caller {
     /// # Errors
     /// `Malformed` where `service` cannot be a name; `Overloaded` where this caller has too many requests.
     pub fn parts(&self, service: &str, event: &Event, time: Duration) -> Result<Parts<'_>> {
-        let (service, deadline) = (Service::new(service.to_owned())?, Instant::now() + time);
+        let (service, deadline) = (Service::new(service.to_owned())?, deadline_in(time));
         let mut event = event.clone().with_deadline(deadline);
         // The id on the wire must be of one request only; the same event may be on its way twice.
         let frames = loop {
@@ -147,7 +147,7 @@ impl Caller {
         if self.envelope {
             return Err(Error::not_allowed("expected a caller with `envelope = false` to send plain frames"));
         }
-        let (service, deadline) = (Service::new(service.to_owned())?, Instant::now() + time);
+        let (service, deadline) = (Service::new(service.to_owned())?, deadline_in(time));
         let id = EventId::unique();
         let used = || Error::internal(format!("the id `{id}` is in use"));
         let mut frames = self.wait(id, deadline)?.ok_or_else(used)?;
@@ -243,6 +243,12 @@ impl fmt::Debug for Parts<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Parts").field("request", &self.request.id()).finish_non_exhaustive()
     }
+}
+
+/// Returns the time after `time`; where that is beyond every clock, as for a request that may take for ever, in many years.
+pub(crate) fn deadline_in(time: Duration) -> Instant {
+    const MANY_YEARS: Duration = Duration::from_secs(30 * 365 * 86_400);
+    Instant::now() + time.min(MANY_YEARS)
 }
 
 /// Reads the event of a reply; an event that carries an error is that error.

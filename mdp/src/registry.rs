@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::caller::deadline_in;
 use crate::protocol::{Address, Frames};
 use crate::protocol::{Registry, RegistrySettings, ToRegistry, decode_list};
 use crate::transport::{Change, Endpoint, Kind, Security, Socket, SocketSettings, check_exposure};
@@ -201,7 +202,7 @@ impl Brokers {
     /// `Unavailable` where the registry names none within `time`.
     pub async fn now(&self, time: Duration) -> Result<Vec<Endpoint>> {
         let mut follower = self.follow();
-        let deadline = Instant::now() + time;
+        let deadline = deadline_in(time);
         loop {
             let brokers = follower.now();
             if !brokers.is_empty() {

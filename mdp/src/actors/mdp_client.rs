@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::body::{PARTIAL, SERVICE, body_of};
-use crate::caller::read_reply;
+use crate::caller::{deadline_in, read_reply};
 use crate::calls::{Answers, Calls};
 use crate::protocol::ClientSettings;
 use crate::protocol::{Frames, Service};
@@ -158,7 +158,7 @@ impl Actor for MdpClient {
     async fn handle(&self, event: &Event, _: &mut Outbox) -> Result<()> {
         let Some(running) = &self.running else { return Err(Error::internal("the client has not started")) };
         let service = self.service_of(event)?;
-        let longest = Instant::now() + self.deadline;
+        let longest = deadline_in(self.deadline);
         let deadline = event.deadline().map_or(longest, |deadline| deadline.min(longest));
         let Ok(slot) = timeout_at(deadline, running.slots.clone().acquire_owned()).await else {
             return Err(Error::timeout(format!("no room for a request to `{service}` in time")));

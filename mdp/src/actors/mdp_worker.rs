@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{Most, PARTIAL, SERVICE, body_of, event_of, is_envelope};
+use crate::caller::deadline_in;
 use crate::protocol::{Frames, Service, Version, failure_body};
 use crate::protocol::{Worker, WorkerSettings};
 use crate::registration::{Assignment, Registration, Workplace};
@@ -347,7 +348,7 @@ impl Requests {
             }
         };
         let wire = is_whole.then(|| event.id());
-        let deadline = event.deadline().unwrap_or_else(|| Instant::now() + self.0.deadline);
+        let deadline = event.deadline().unwrap_or_else(|| deadline_in(self.0.deadline));
         let service = self.0.service.as_str().to_owned();
         let pending = Pending { registration: registration.clone(), number, wire, asked, _permit: permit };
         let mut waiting = self.lock();
