@@ -12,6 +12,7 @@ use omq_tokio::proto::connection::{ConnectionConfig, Event};
 use omq_tokio::proto::{Connection, MechanismName};
 use omq_tokio::{Error as CodecError, Message};
 use tokio::sync::Notify;
+use tokio::task::coop::consume_budget;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
@@ -137,6 +138,8 @@ impl Link {
 
     /// Waits until there is something to read, or, where the peer takes none of our answers, until it does.
     pub(in crate::transport) async fn readable(&self) -> Io<()> {
+        // A peer that never stops does not keep the others of its thread waiting.
+        consume_budget().await;
         if self.wire().codec.accepts_input() {
             return self.stream.readable().await;
         }
@@ -244,6 +247,10 @@ impl Link {
                         return error;
                     }
                     self.write();
+                    // A stream that is broken is always writable.
+                    if self.gone.is_cancelled() {
+                        return io::ErrorKind::BrokenPipe.into();
+                    }
                 }
                 written();
             }
