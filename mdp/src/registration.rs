@@ -316,10 +316,26 @@ mod tests {
         });
     }
 
+    fn registration() -> Arc<Registration> {
+        let now = std::time::Instant::now();
+        Registration::new(Worker::new(Service::new("echo").unwrap(), WorkerSettings::default(), now))
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_the_socket_does_not_take_ends_the_registration() {
+        let registration = registration();
+        give(&registration);
+        // It is not connected, so it takes nothing.
+        let socket = Socket::open(Kind::Dealer, &SocketSettings::default()).unwrap();
+        registration.set_socket(Some(Arc::new(socket)));
+        registration.reply(1, Frames::new());
+        assert!(matches!(registration.next_order(), Some(WorkerOutput::Request { number: 1, .. })));
+        assert!(matches!(registration.next_order(), Some(WorkerOutput::Reopen { .. })));
+    }
+
     #[tokio::test]
     async fn a_late_reply_does_not_take_away_the_time_of_the_request_that_came_since() {
-        let worker = Worker::new(Service::new("echo").unwrap(), WorkerSettings::default(), std::time::Instant::now());
-        let registration = Registration::new(worker);
+        let registration = registration();
         let at = Instant::now();
         give(&registration);
         registration.expires(1, at, EventId::from_u128(1));
