@@ -246,7 +246,7 @@ async fn read<A: Answers>(
                     });
                     shared.deliver(answers).await;
                 }
-                Next::Change(Change::Connected) => {
+                Next::Change(Change::Connected | Change::Trunk) => {
                     let ((), answers) = shared.change(|client, now, outputs| client.up(id, now, outputs));
                     shared.deliver(answers).await;
                 }

@@ -139,7 +139,7 @@ pub(crate) async fn announce(registry: RegistryAddress, endpoints: Vec<String>, 
             () = stop.cancelled() => break,
             _ = beats.tick() => {}
             change = changes.next() => match change {
-                Some(Change::Connected) => {}
+                Some(Change::Connected | Change::Trunk) => {}
                 Some(Change::Lost) => continue,
                 Some(Change::Rejected(reason)) => return Err(rejected(&registry, &reason)),
                 None => return Err(Error::unavailable("the socket to the registry is closed")),
@@ -251,7 +251,7 @@ async fn follow(registry: RegistryAddress, brokers: watch::Sender<Vec<String>>, 
                 received = dealer.receive(&mut messages, BATCH) => { received?; false }
                 _ = beats.tick() => true,
                 change = changes.next() => match change {
-                    Some(Change::Connected) => true,
+                    Some(Change::Connected | Change::Trunk) => true,
                     Some(Change::Lost) => false,
                     Some(Change::Rejected(reason)) => return Err(rejected(&registry, &reason)),
                     None => return Err(Error::unavailable("the socket to the registry is closed")),

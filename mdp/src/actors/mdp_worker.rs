@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::body::{PARTIAL, SERVICE, body_of, event_of, is_envelope};
 use crate::protocol::{Frames, Service, Version, failure_body};
 use crate::protocol::{Worker, WorkerSettings};
-use crate::registration::{Assignment, Registration, Workplace};
+use crate::registration::{self, Assignment, Job, Outcome, Workplace};
 use crate::registry::{Brokers, Follower};
 use crate::transport::{Endpoint, SocketSettings};
 
@@ -198,23 +198,36 @@ impl Registrations {
 
     fn register(&self, broker: &str, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> Result<()> {
         let endpoint: Endpoint = broker.parse()?;
-        for _ in 0..self.concurrency {
-            let (each, endpoint, stop) = (self.clone(), endpoint.clone(), stop.clone());
-            tasks.spawn(async move {
-                while let Err(error) = each.serve(endpoint.clone(), stop.clone()).await {
-                    tracing::error!(%error, broker = %endpoint, service = %each.service, "a registration failed");
-                    if stop.run_until_cancelled(tokio::time::sleep(FAILED)).await.is_none() {
-                        break;
-                    }
+        let (each, stop) = (self.clone(), stop.clone());
+        tasks.spawn(async move {
+            if each.serve(each.concurrency, &endpoint, &stop).await == Outcome::Apart {
+                let mut alone = JoinSet::new();
+                for _ in 0..each.concurrency {
+                    let (each, endpoint, stop) = (each.clone(), endpoint.clone(), stop.clone());
+                    alone.spawn(async move { each.serve(1, &endpoint, &stop).await });
                 }
-            });
-        }
+                while alone.join_next().await.is_some() {}
+            }
+        });
         Ok(())
     }
 
-    async fn serve(&self, broker: Endpoint, stop: CancellationToken) -> Result<()> {
-        let worker = Worker::new(self.service.clone(), self.settings.clone(), Instant::now().into_std());
-        Registration::new(worker).run(self.requests.clone(), broker, self.socket.clone(), stop).await
+    /// Runs `count` registrations over one connection, and begins anew where they fail.
+    async fn serve(&self, count: usize, broker: &Endpoint, stop: &CancellationToken) -> Outcome {
+        loop {
+            let now = Instant::now().into_std();
+            let worker = || Worker::new(self.service.clone(), self.settings.clone(), now);
+            let workers = std::iter::repeat_with(worker).take(count).collect();
+            match registration::run(workers, self.requests.clone(), broker, &self.socket, stop.clone()).await {
+                Ok(outcome) => return outcome,
+                Err(error) => {
+                    tracing::error!(%error, broker = %broker, service = %self.service, "a registration failed");
+                }
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(FAILED)).await.is_none() {
+                return Outcome::Stopped;
+            }
+        }
     }
 }
 
@@ -232,8 +245,7 @@ struct Inner {
 }
 
 struct Pending {
-    registration: Arc<Registration>,
-    number: u64,
+    job: Job,
     /// The id under which the client knows the event, where it came whole.
     wire: Option<EventId>,
     asked: Frames,
@@ -260,7 +272,7 @@ impl Pending {
             Some(wire) => body_of(&Event::with_id(wire, Payload::Empty).with_error(error.clone()), true),
             None => failure_body(error, &self.asked),
         };
-        self.registration.reply(self.number, body);
+        self.job.reply(body);
     }
 }
 
@@ -280,7 +292,7 @@ impl Requests {
         match self.remove(event.id()) {
             Some(pending) => {
                 let body = pending.body_of(event);
-                pending.registration.reply(pending.number, body);
+                pending.job.reply(body);
             }
             // Answered already, by its deadline or by an earlier reply.
             None => tracing::debug!(id = %event.id(), "a reply came for a request that has ended; it is dropped"),
@@ -294,10 +306,10 @@ impl Requests {
         }
         let found = self.lock().get(&event.id()).map(|pending| {
             let body = pending.body_of(&event.clone().without_attribute(PARTIAL));
-            (pending.registration.clone(), pending.number, body)
+            (pending.job.clone(), body)
         });
-        if let Some((registration, number, body)) = found {
-            registration.reply_partially(number, body);
+        if let Some((job, body)) = found {
+            job.reply_partially(body);
         }
         Ok(())
     }
@@ -308,27 +320,27 @@ impl Requests {
         match outcome {
             Ok(()) => pending.fail(&Error::internal("the request ended without a reply")),
             // The work was given up, as where the flow is aborted: another worker may do it.
-            Err(error) if error.kind() == Kind::Cancelled => pending.registration.give_back(pending.number),
+            Err(error) if error.kind() == Kind::Cancelled => pending.job.give_back(),
             Err(error) => pending.fail(&error),
         }
     }
 
     /// Makes the event of a request, and waits for its reply from now on.
     fn open(&self, assignment: Assignment, permit: Arc<Permit>) -> Option<Event> {
-        let Assignment { registration, number, body } = assignment;
+        let Assignment { job, body } = assignment;
         let asked = body.clone();
         let is_whole = is_envelope(&body);
         let event = match event_of(body, &self.0.limits) {
             Ok(event) => event.without_error(),
             Err(error) => {
-                registration.reply(number, failure_body(&error, &asked));
+                job.reply(failure_body(&error, &asked));
                 return None;
             }
         };
         let wire = is_whole.then(|| event.id());
         let deadline = event.deadline().unwrap_or_else(|| Instant::now() + self.0.deadline);
         let service = self.0.service.as_str().to_owned();
-        let pending = Pending { registration: registration.clone(), number, wire, asked, _permit: permit };
+        let pending = Pending { job: job.clone(), wire, asked, _permit: permit };
         let mut waiting = self.lock();
         // The same event may be here twice, as after a redelivery to this very process.
         let event = if waiting.contains_key(&event.id()) { event.branch(event.payload().clone()) } else { event };
@@ -337,7 +349,7 @@ impl Requests {
             entry.insert(pending);
         }
         drop(waiting);
-        registration.expires(deadline, id);
+        job.expires(deadline, id);
         let requests = self.clone();
         let receipt = Receipt::new(move |outcome| requests.settle(id, outcome));
         Some(event.with_deadline(deadline).with_attribute(SERVICE, service).with_receipt(receipt))
@@ -350,7 +362,7 @@ impl Workplace for Requests {
         async move {
             let Ok(permit) = requests.0.emitter.permit() else {
                 // The flow stops: another worker does it.
-                return assignment.registration.give_back(assignment.number);
+                return assignment.job.give_back();
             };
             let permit = Arc::new(permit);
             if let Some(event) = requests.open(assignment, permit.clone())

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::Shared;
 use crate::transport::stream::{Io, Stream};
 use crate::transport::wire::{Link, Unshaken};
-use crate::transport::{Change, Endpoint};
+use crate::transport::{Change, Endpoint, lanes};
 
 /// How long nobody receives before the keeper reads in his place: a peer's PING is answered even then.
 const AWAY: Duration = Duration::from_millis(25);
@@ -22,9 +22,9 @@ pub(super) async fn run(endpoint: Endpoint, shared: Arc<Shared>) {
     loop {
         match closing.run_until_cancelled(connect(&endpoint, &shared)).await {
             None => return,
-            Some(Ok(link)) => {
+            Some(Ok((link, change))) => {
                 wait = settings.first_retry;
-                shared.begin(&link);
+                shared.begin(&link, change);
                 link.gone.run_until_cancelled(keep(&shared, &link)).await;
                 if closing.is_cancelled() {
                     let _ = timeout(settings.linger, link.flush()).await;
@@ -46,7 +46,7 @@ pub(super) async fn run(endpoint: Endpoint, shared: Arc<Shared>) {
     }
 }
 
-async fn connect(endpoint: &Endpoint, shared: &Shared) -> Result<Arc<Link>, Unshaken> {
+async fn connect(endpoint: &Endpoint, shared: &Shared) -> Result<(Arc<Link>, Change), Unshaken> {
     let time = shared.settings.handshake;
     let stream = match timeout(time, Stream::connect(endpoint.place())).await {
         Ok(Ok(stream)) => stream,
@@ -54,7 +54,16 @@ async fn connect(endpoint: &Endpoint, shared: &Shared) -> Result<Arc<Link>, Unsh
     };
     let link = Arc::new(Link::new(stream, shared.config.clone(), &shared.closing));
     match timeout(time, link.shake()).await {
-        Ok(shaken) => shaken.map(|_| link),
+        Ok(shaken) => {
+            let router = shaken?;
+            match shared.lanes.filter(|_| lanes::are_known(&router)) {
+                Some(count) => {
+                    link.set_lanes(count);
+                    Ok((link, Change::Trunk))
+                }
+                None => Ok((link, Change::Connected)),
+            }
+        }
         Err(_) => Err(Unshaken::Failed),
     }
 }
@@ -111,10 +120,10 @@ impl super::Receiver {
 
 impl Shared {
     /// Lets messages go over a connection.
-    fn begin(&self, link: &Arc<Link>) {
+    fn begin(&self, link: &Arc<Link>, change: Change) {
         self.current().link = Some(link.clone());
         // Nobody may be listening; so below.
-        let _ = self.changes.send(Change::Connected);
+        let _ = self.changes.send(change);
         self.came.notify_one();
         self.drained.notify_waiters();
     }
