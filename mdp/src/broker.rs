@@ -117,7 +117,10 @@ impl BrokerServer {
                 match Run::open(settings, received).await {
                     Ok(run) => {
                         if started.send(Ok(run.endpoints.clone())).is_ok() {
-                            run.serve().await;
+                            // A task is woken by the others without a look at the sockets; this future would not be.
+                            if let Err(panicked) = tokio::spawn(run.serve()).await {
+                                std::panic::resume_unwind(panicked.into_panic());
+                            }
                         }
                     }
                     Err(error) => drop(started.send(Err(error))),
