@@ -118,8 +118,10 @@ impl BrokerServer {
                     Ok(run) => {
                         if started.send(Ok(run.endpoints.clone())).is_ok() {
                             // A task is woken by the others without a look at the sockets; this future would not be.
-                            if let Err(panicked) = tokio::spawn(run.serve()).await {
-                                std::panic::resume_unwind(panicked.into_panic());
+                            if let Err(failed) = tokio::spawn(run.serve()).await
+                                && let Ok(panic) = failed.try_into_panic()
+                            {
+                                std::panic::resume_unwind(panic);
                             }
                         }
                     }
