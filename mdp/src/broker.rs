@@ -118,7 +118,12 @@ impl BrokerServer {
                 match Run::open(settings, received).await {
                     Ok(run) => {
                         if started.send(Ok(run.endpoints.clone())).is_ok() {
-                            run.serve().await;
+                            // A task is woken by the others without a look at the sockets; this future would not be.
+                            if let Err(failed) = tokio::spawn(run.serve()).await
+                                && let Ok(panic) = failed.try_into_panic()
+                            {
+                                std::panic::resume_unwind(panic);
+                            }
                         }
                     }
                     Err(error) => drop(started.send(Err(error))),

@@ -278,7 +278,9 @@ async fn read_until<A: Answers>(
                     client.receive(id, frames, now, outputs);
                 }
             }),
-            Next::Change(Change::Connected) => shared.change(|client, now, outputs| client.up(id, now, outputs)),
+            Next::Change(Change::Connected | Change::Trunk) => {
+                shared.change(|client, now, outputs| client.up(id, now, outputs))
+            }
             Next::Change(Change::Lost) => shared.change(|client, now, outputs| client.lost(id, now, outputs)),
             Next::Change(Change::Rejected(reason)) => {
                 return Err(Error::forbidden(format!("the broker at `{endpoint}` does not let us in: {reason}")));

@@ -160,7 +160,7 @@ async fn announce_once(registry: &RegistryAddress, endpoints: &[String], stop: &
             () = stop.cancelled() => break,
             _ = beats.tick() => {}
             change = changes.next() => match change {
-                Some(Change::Connected) => {}
+                Some(Change::Connected | Change::Trunk) => {}
                 Some(Change::Lost) => continue,
                 Some(Change::Rejected(reason)) => return Err(rejected(registry, &reason)),
                 None => return Err(Error::unavailable("the socket to the registry is closed")),
@@ -297,7 +297,7 @@ async fn follow_once(registry: &RegistryAddress, brokers: &watch::Sender<Vec<Str
             received = dealer.receive(&mut messages, BATCH) => { received?; false }
             _ = beats.tick() => true,
             change = changes.next() => match change {
-                Some(Change::Connected) => true,
+                Some(Change::Connected | Change::Trunk) => true,
                 Some(Change::Lost) => false,
                 Some(Change::Rejected(reason)) => return Err(rejected(registry, &reason)),
                 None => return Err(Error::unavailable("the socket to the registry is closed")),

@@ -18,7 +18,7 @@ use crate::body::{Most, PARTIAL, SERVICE, body_of, event_of, is_envelope};
 use crate::caller::deadline_in;
 use crate::protocol::{Frames, Service, Version, failure_body};
 use crate::protocol::{Worker, WorkerSettings};
-use crate::registration::{Assignment, Registration, Workplace};
+use crate::registration::{self, Assignment, Job, Outcome, Workplace};
 use crate::registry::{Brokers, Follower};
 use crate::transport::{Endpoint, SocketSettings};
 
@@ -200,23 +200,36 @@ impl Registrations {
 
     fn register(&self, broker: &str, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> Result<()> {
         let endpoint: Endpoint = broker.parse()?;
-        for _ in 0..self.concurrency {
-            let (each, endpoint, stop) = (self.clone(), endpoint.clone(), stop.clone());
-            tasks.spawn(async move {
-                while let Err(error) = each.serve(endpoint.clone(), stop.clone()).await {
-                    tracing::error!(%error, broker = %endpoint, service = %each.service, "a registration failed");
-                    if stop.run_until_cancelled(tokio::time::sleep(FAILED)).await.is_none() {
-                        break;
-                    }
+        let (each, stop) = (self.clone(), stop.clone());
+        tasks.spawn(async move {
+            if each.serve(each.concurrency, &endpoint, &stop).await == Outcome::Apart {
+                let mut alone = JoinSet::new();
+                for _ in 0..each.concurrency {
+                    let (each, endpoint, stop) = (each.clone(), endpoint.clone(), stop.clone());
+                    alone.spawn(async move { each.serve(1, &endpoint, &stop).await });
                 }
-            });
-        }
+                while alone.join_next().await.is_some() {}
+            }
+        });
         Ok(())
     }
 
-    async fn serve(&self, broker: Endpoint, stop: CancellationToken) -> Result<()> {
-        let worker = Worker::new(self.service.clone(), self.settings.clone(), Instant::now().into_std());
-        Registration::new(worker).run(self.requests.clone(), broker, self.socket.clone(), stop).await
+    /// Runs `count` registrations over one connection, and begins anew where they fail.
+    async fn serve(&self, count: usize, broker: &Endpoint, stop: &CancellationToken) -> Outcome {
+        loop {
+            let now = Instant::now().into_std();
+            let worker = || Worker::new(self.service.clone(), self.settings.clone(), now);
+            let workers = std::iter::repeat_with(worker).take(count).collect();
+            match registration::run(workers, self.requests.clone(), broker, &self.socket, stop.clone()).await {
+                Ok(outcome) => return outcome,
+                Err(error) => {
+                    tracing::error!(%error, broker = %broker, service = %self.service, "a registration failed");
+                }
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(FAILED)).await.is_none() {
+                return Outcome::Stopped;
+            }
+        }
     }
 }
 
@@ -235,8 +248,7 @@ struct Inner {
 }
 
 struct Pending {
-    registration: Arc<Registration>,
-    number: u64,
+    job: Job,
     /// The id under which the client knows the event, where it came whole.
     wire: Option<EventId>,
     asked: Frames,
@@ -259,7 +271,7 @@ impl Pending {
         }
         let body = self.body_of(reply);
         match most.check(&body) {
-            Ok(()) => drop(self.registration.reply(self.number, body)),
+            Ok(()) => drop(self.job.reply(body)),
             Err(error) => self.fail(&error, most),
         }
     }
@@ -269,7 +281,7 @@ impl Pending {
         if most.check(&body).is_err() {
             body = self.failure(&Error::new(error.kind(), "the error is too large to be told"));
         }
-        self.registration.reply(self.number, body);
+        self.job.reply(body);
     }
 
     fn failure(&self, error: &Error) -> Frames {
@@ -309,11 +321,11 @@ impl Requests {
         }
         let found = self.lock().get(&event.id()).map(|pending| {
             let body = pending.body_of(&event.clone().without_attribute(PARTIAL));
-            (pending.registration.clone(), pending.number, body)
+            (pending.job.clone(), body)
         });
-        let Some((registration, number, body)) = found else { return Ok(()) };
+        let Some((job, body)) = found else { return Ok(()) };
         match self.0.most.check(&body) {
-            Ok(()) => drop(registration.reply_partially(number, body)),
+            Ok(()) => drop(job.reply_partially(body)),
             // A reply without this part would be a wrong one.
             Err(error) => {
                 if let Some(pending) = self.remove(event.id()) {
@@ -330,27 +342,27 @@ impl Requests {
         match outcome {
             Ok(()) => pending.fail(&Error::internal("the request ended without a reply"), self.0.most),
             // The work was given up, as where the flow is aborted: another worker may do it.
-            Err(error) if error.kind() == Kind::Cancelled => pending.registration.give_back(pending.number),
+            Err(error) if error.kind() == Kind::Cancelled => pending.job.give_back(),
             Err(error) => pending.fail(&error, self.0.most),
         }
     }
 
     /// Makes the event of a request, and waits for its reply from now on.
     fn open(&self, assignment: Assignment, permit: Arc<Permit>) -> Option<Event> {
-        let Assignment { registration, number, body } = assignment;
+        let Assignment { job, body } = assignment;
         let asked = body.clone();
         let is_whole = is_envelope(&body);
         let event = match event_of(body, &self.0.limits) {
             Ok(event) => event.without_error(),
             Err(error) => {
-                registration.reply(number, failure_body(&error, &asked));
+                job.reply(failure_body(&error, &asked));
                 return None;
             }
         };
         let wire = is_whole.then(|| event.id());
         let deadline = event.deadline().unwrap_or_else(|| deadline_in(self.0.deadline));
         let service = self.0.service.as_str().to_owned();
-        let pending = Pending { registration: registration.clone(), number, wire, asked, _permit: permit };
+        let pending = Pending { job: job.clone(), wire, asked, _permit: permit };
         let mut waiting = self.lock();
         // The same event may be here twice, as after a redelivery to this very process.
         let event = if waiting.contains_key(&event.id()) { event.branch(event.payload().clone()) } else { event };
@@ -359,7 +371,7 @@ impl Requests {
             entry.insert(pending);
         }
         drop(waiting);
-        registration.expires(number, deadline, id);
+        job.expires(deadline, id);
         let requests = self.clone();
         let receipt = Receipt::new(move |outcome| requests.settle(id, outcome));
         Some(event.with_deadline(deadline).with_attribute(SERVICE, service).with_receipt(receipt))
@@ -372,7 +384,7 @@ impl Workplace for Requests {
         async move {
             let Ok(permit) = requests.0.emitter.permit() else {
                 // The flow stops: another worker does it.
-                return assignment.registration.give_back(assignment.number);
+                return assignment.job.give_back();
             };
             let permit = Arc::new(permit);
             if let Some(event) = requests.open(assignment, permit.clone())

@@ -3,10 +3,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use playhouse_engine::testing::Probe;
-use playhouse_engine::{Actor, Director, Error, Event, Kind, Outbox, Policy, Result, filter};
+use playhouse_engine::{Director, Error, Event, Kind, Result, filter};
 use playhouse_mdp::protocol::Version;
 use playhouse_mdp::{PARTIAL, SERVICE};
-use tokio::sync::Barrier;
 
 use crate::support::*;
 
@@ -139,38 +138,6 @@ async fn a_part_of_a_reply_is_refused_where_the_version_has_none() {
     assert_eq!(reply.unwrap().payload().to_string(), "all");
     probe.stop().await.unwrap();
     broker.stop().await;
-}
-
-/// Answers when as many requests are there at once.
-struct Together(Arc<Barrier>);
-
-impl Actor for Together {
-    async fn handle(&self, event: &Event, out: &mut Outbox) -> Result<()> {
-        self.0.wait().await;
-        out.push(event.clone());
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn concurrency_is_the_number_of_requests_at_a_time() {
-    for version in VERSIONS {
-        let broker = Broker::start().await;
-        let mut director = Director::new("service");
-        let worker = director.register("worker", worker("together", &broker.brokers(), version).concurrency(4));
-        let together = Together(Arc::new(Barrier::new(4)));
-        let policy = Policy { workers: 4.into(), ..Policy::default() };
-        let together = director.register_with("together", together, policy);
-        director.connect(worker, together);
-        director.connect(together, worker);
-        let flow = director.build().unwrap().start().await.unwrap();
-        let caller = caller(&broker.brokers(), version, true);
-        let one = || call(&caller, "together", "x");
-        let (a, b, c, d) = tokio::join!(one(), one(), one(), one());
-        assert!([a, b, c, d].iter().all(Result::is_ok));
-        stop(flow).await;
-        broker.stop().await;
-    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{SOON, dealer, echo, frames, give, is_served, router};
+use crate::support::{SOON, dealer, echo, frames, give, is_served, next, router};
 
 /// The greeting of ZMTP 3.1 with the mechanism NULL, 64 bytes.
 pub(crate) const GREETING: [u8; 64] = {
@@ -26,7 +26,7 @@ async fn raw(address: &Endpoint) -> TcpStream {
 }
 
 /// A peer that is through with the handshake.
-async fn shaken(address: &Endpoint) -> TcpStream {
+pub(crate) async fn shaken(address: &Endpoint) -> TcpStream {
     let mut stream = raw(address).await;
     stream.write_all(&GREETING).await.unwrap();
     stream.write_all(READY).await.unwrap();
@@ -184,4 +184,26 @@ async fn a_peer_that_never_reads_costs_bounded_memory() {
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/statm").unwrap();
     status.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[tokio::test]
+async fn a_peer_that_resets_while_a_long_message_is_written_to_it_stalls_nobody() {
+    let (router, address) = router(&SocketSettings { largest_message: 50_000_000, ..SocketSettings::default() }).await;
+    let mut stream = shaken(&address).await;
+    stream.write_all(b"\x00\x05hello").await.unwrap();
+    let mut message = next(&router).await;
+    let bad = message[0].clone();
+    message[1] = vec![b'x'; 40_000_000].into();
+    router.send(message).unwrap();
+    let good = dealer(&SocketSettings::default(), &address).await;
+    give(&good, frames(&["hello"])).await;
+    let hello = next(&router).await;
+    // A stream that is let go of with something unread is reset.
+    drop(stream);
+    assert_eq!(next(&router).await, [bad]);
+    router.send(hello).unwrap();
+    assert_eq!(next(&good).await, frames(&["hello"]));
+    let task = echo(router);
+    is_served(&good).await;
+    task.abort();
 }
