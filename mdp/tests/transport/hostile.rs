@@ -159,33 +159,6 @@ async fn handshakes_that_are_left_halfway_keep_nobody_out_for_long() {
     task.abort();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_never_reads_costs_bounded_memory() {
-    let settings = SocketSettings { send_queue: 20, receive_queue: 20, ..SocketSettings::default() };
-    let (router, address) = router(&settings).await;
-    let task = echo(router);
-    let good = dealer(&SocketSettings::default(), &address).await;
-    is_served(&good).await;
-    let before = resident();
-    let mut stream = shaken(&address).await;
-    // A message of one frame of 64 KiB, again and again; the answers are never read.
-    let mut message = vec![2, 0, 0, 0, 0, 0, 1, 0, 0];
-    message.resize(9 + 65_536, b'x');
-    for _ in 0..2000 {
-        stream.write_all(&message).await.unwrap();
-    }
-    is_served(&good).await;
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 64 * 1024 * 1024, "{grown} bytes for 131 MB of answers that nobody reads");
-    task.abort();
-}
-
-/// How much memory this process has, in bytes.
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
-    status.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
-
 #[tokio::test]
 async fn a_peer_that_resets_while_a_long_message_is_written_to_it_stalls_nobody() {
     let (router, address) = router(&SocketSettings { largest_message: 50_000_000, ..SocketSettings::default() }).await;
