@@ -6,7 +6,7 @@
 
 use omq_tokio::proto::command::PeerProperties;
 
-use crate::protocol::Address;
+use crate::protocol::{Address, OURS};
 
 /// The identity of a ROUTER that knows lanes.
 pub(super) const ROUTER: &[u8] = b"ph:lanes";
@@ -34,5 +34,5 @@ pub(super) fn are_wanted(dealer: &PeerProperties) -> bool {
 
 /// Says whether a lane may have this address: our lanes are known for ours by it, as our sockets are.
 pub(super) fn is_address(bytes: &[u8]) -> bool {
-    bytes.len() <= 255 && bytes.starts_with(crate::protocol::OURS)
+    bytes.len() <= 255 && bytes.starts_with(OURS)
 }

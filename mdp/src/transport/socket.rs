@@ -55,9 +55,9 @@ pub enum Change {
     /// A peer is there: messages go to it and come from it. A DEALER that connects takes none before this, and what it took before
     /// a [`Change::Lost`] does not go to the next peer: whoever wants it sent again does so now.
     Connected,
-    /// As [`Change::Connected`], for a DEALER of [`Socket::with_lanes`]: its peer takes every message by the lane whose address is its first
-    /// frame, and answers by it. Each lane is a peer of its own to the ROUTER, from its first message to one of the address
-    /// alone, which closes it.
+    /// As [`Change::Connected`], for a DEALER of [`Socket::with_lanes`]: its peer takes every message by the lane whose address
+    /// (`ph:` and what the sender likes) is the first frame, and answers by it. Each lane is a peer of its own to the ROUTER,
+    /// from its first message to one of the address alone, which closes it.
     Trunk,
     /// A peer is gone. What was sent to it may have reached it or not. The socket connects again by itself.
     Lost,
@@ -115,7 +115,8 @@ impl Socket {
         Ok(Self { kind, backend })
     }
 
-    /// Opens a DEALER with an identity made up for it, that uses so many lanes where the peer knows them: see [`Change::Trunk`].
+    /// Opens a DEALER with an identity made up for it, that uses so many lanes where the peer knows them, and room for what each
+    /// of them sends: see [`Change::Trunk`].
     ///
     /// # Errors
     /// As [`Socket::open`].

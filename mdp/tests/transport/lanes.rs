@@ -150,24 +150,36 @@ async fn a_connection_that_breaks_the_rules_of_lanes_is_cut_off_alone() {
 #[tokio::test]
 async fn a_connection_with_too_many_lanes_is_cut_off_alone() {
     let settings = SocketSettings { receive_queue: 10_000, ..SocketSettings::default() };
-    let few = SocketSettings { most_peers: 100, ..settings.clone() };
-    for (settings, most) in [(settings, 1024), (few, 99)] {
-        let (router, address) = router(&settings).await;
-        let (good, _) = with_lanes(&address).await;
-        is_served_by("ph:good", &good, &router).await;
-        let (trunk, mut changes) = with_lanes(&address).await;
-        let lane = |number: usize| frames(&[&format!("ph:{number}"), "hello"]);
-        for number in 0..most {
-            give(&trunk, lane(number)).await;
-            assert_eq!(next(&router).await, lane(number));
-        }
-        give(&trunk, lane(most)).await;
-        assert_eq!(change(&mut changes).await, Change::Lost);
-        for _ in 0..most {
-            assert_eq!(next(&router).await.len(), 1);
-        }
-        is_served_by("ph:good", &good, &router).await;
+    let (router, address) = router(&settings).await;
+    let (good, _) = with_lanes(&address).await;
+    is_served_by("ph:good", &good, &router).await;
+    let (trunk, mut changes) = with_lanes(&address).await;
+    let lane = |number: usize| frames(&[&format!("ph:{number}"), "hello"]);
+    for number in 0..1024 {
+        give(&trunk, lane(number)).await;
+        assert_eq!(next(&router).await, lane(number));
     }
+    give(&trunk, lane(1024)).await;
+    assert_eq!(change(&mut changes).await, Change::Lost);
+    for _ in 0..1024 {
+        assert_eq!(next(&router).await.len(), 1);
+    }
+    is_served_by("ph:good", &good, &router).await;
+}
+
+#[tokio::test]
+async fn lanes_count_as_peers_and_those_too_many_are_not_heard() {
+    let settings = SocketSettings { most_peers: 2, ..SocketSettings::default() };
+    let (router, address) = router(&settings).await;
+    let (first, _) = with_lanes(&address).await;
+    let (second, _) = with_lanes(&address).await;
+    is_served_by("ph:one", &first, &router).await;
+    is_served_by("ph:two", &second, &router).await;
+    give(&first, frames(&["ph:three", "hello"])).await;
+    is_served_by("ph:one", &first, &router).await;
+    give(&second, frames(&["ph:two"])).await;
+    assert_eq!(next(&router).await, frames(&["ph:two"]));
+    is_served_by("ph:three", &first, &router).await;
 }
 
 #[tokio::test]

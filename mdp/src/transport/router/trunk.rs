@@ -1,7 +1,6 @@
 //! The lanes of one connection: the peers that share it.
 
 use std::collections::HashSet;
-use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::Arc;
 
@@ -20,7 +19,8 @@ pub(super) struct Trunk {
 }
 
 impl Trunk {
-    /// Lets answers go by the lanes that are new in `messages`, forgets those that are closed, and takes out what is for nobody.
+    /// Lets answers go by the lanes that are new in `messages`, forgets those that are closed, and takes out what is for
+    /// nobody.
     ///
     /// # Errors
     /// `InvalidData` where the peer breaks the rules and is to be cut off.
@@ -57,21 +57,20 @@ impl Trunk {
         if !has_more {
             return Ok(false);
         }
-        let mut state = shared.state();
-        if self.lanes.len() >= lanes::MOST || state.peers.len() >= shared.settings.most_peers {
+        if self.lanes.len() >= lanes::MOST {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "too many lanes"));
         }
-        *address = Bytes::copy_from_slice(address);
-        match state.peers.entry(address.clone()) {
-            // Nobody gets what is meant for another.
-            Entry::Occupied(_) => Ok(false),
-            Entry::Vacant(new) => {
-                new.insert(Route { link: link.clone(), is_lane: true });
-                self.lanes.insert(address.clone());
-                link.set_lanes(self.lanes.len());
-                Ok(true)
-            }
+        let mut state = shared.state();
+        // That there are too many peers in all is no fault of this one's, nor that another has the address: nobody gets what is
+        // meant for another.
+        if state.peers.len() >= shared.settings.most_peers || state.peers.contains_key(address) {
+            return Ok(false);
         }
+        *address = Bytes::copy_from_slice(address);
+        state.peers.insert(address.clone(), Route { link: link.clone(), is_lane: true });
+        self.lanes.insert(address.clone());
+        link.set_lanes(self.lanes.len());
+        Ok(true)
     }
 
     /// Closes all lanes, and says of each that it is gone.
