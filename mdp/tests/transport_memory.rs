@@ -1,5 +1,7 @@
 //! What peers cost in memory: measured in a process in which nothing else happens.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use bytes::Bytes;
