@@ -95,7 +95,8 @@ pub async fn feed<A: Feed<M>, M>(actor: &A, event: Event) -> Result<Vec<Output>>
 #[derive(Debug)]
 pub struct Probe {
     running: Running,
-    emitter: Option<Emitter>,
+    /// One for each inbox, the default one first.
+    emitters: Vec<(String, Emitter)>,
     outputs: Vec<(String, mpsc::Receiver<Event>)>,
     errors: mpsc::Receiver<Event>,
 }
@@ -128,10 +129,11 @@ impl Probe {
         let (sender, errors) = mpsc::channel(1024);
         let caught = director.register("errors", Catch(sender));
         director.connect_error(probed, caught);
-        let (sender, mut emitters) = mpsc::channel(1);
-        if !ports.inboxes.is_empty() {
+        let mut feeders = Vec::new();
+        for port in &ports.inboxes {
+            let (sender, receiver) = mpsc::channel(1);
             let feeder = director.register(
-                "feeder",
+                format!("inbox {}", port.name()),
                 source(move |emitter: Emitter| {
                     let sender = sender.clone();
                     async move {
@@ -141,13 +143,16 @@ impl Probe {
                     }
                 }),
             );
-            director.connect(feeder, probed);
-        } else {
-            drop(sender);
+            director.connect(feeder, probed.port(port.name.clone()));
+            feeders.push((port.name().to_owned(), receiver));
         }
         let running = director.build()?.start().await?;
-        let emitter = emitters.recv().await;
-        Ok(Self { running, emitter, outputs, errors })
+        let mut emitters = Vec::new();
+        for (name, mut receiver) in feeders {
+            let emitter = receiver.recv().await.ok_or_else(|| Error::gone("the probed flow has ended"))?;
+            emitters.push((name, emitter));
+        }
+        Ok(Self { running, emitters, outputs, errors })
     }
 
     /// Sends an event to the actor's default inbox.
@@ -155,9 +160,20 @@ impl Probe {
     /// # Errors
     /// `Unsupported` where the actor has no inbox.
     pub async fn send(&self, event: Event) -> Result<()> {
-        match &self.emitter {
-            Some(emitter) => emitter.send(event).await,
+        match self.emitters.first() {
+            Some((_, emitter)) => emitter.send(event).await,
             None => Err(Error::unsupported("the probed actor has no inbox")),
+        }
+    }
+
+    /// Sends an event to the actor's inbox `name`.
+    ///
+    /// # Errors
+    /// `NotFound` where the actor has no such inbox.
+    pub async fn send_to(&self, name: &str, event: Event) -> Result<()> {
+        match self.emitters.iter().find(|(inbox, _)| inbox == name) {
+            Some((_, emitter)) => emitter.send(event).await,
+            None => Err(Error::not_found(format!("the probed actor has no inbox `{name}`"))),
         }
     }
 
