@@ -23,6 +23,8 @@ mod split;
 mod stage;
 mod stdout;
 mod tally;
+#[cfg(feature = "http")]
+pub mod testing;
 mod throttle;
 mod upkeep;
 #[cfg(feature = "xslt")]

@@ -1,4 +1,8 @@
-//! Tools for testing actors: a handler alone, or an actor in a flow of one.
+//! Tools for testing actors and flows: a handler alone, an actor in a flow of one, accounts that must balance, and outputs
+//! compared with files.
+
+mod accounts;
+mod golden;
 
 use std::time::Duration;
 
@@ -20,6 +24,9 @@ use crate::node::{AsActor, AsLight, IntoNode, Node};
 use crate::outbox::Outbox;
 use crate::policy::Policy;
 use crate::ports::Ports;
+
+pub use accounts::{Accounted, open_accounts};
+pub use golden::{Golden, golden, golden_text};
 
 /// How long a probe waits for an event before it says that none came.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -220,6 +227,20 @@ impl Probe {
     pub async fn stop(self) -> Result<Ledger> {
         self.running.stop(PATIENCE).await
     }
+}
+
+/// Waits until nothing is in flight in a flow that runs, as before [`assert_ledger!`](crate::assert_ledger).
+///
+/// # Errors
+/// `Timeout` where something is still in flight after ten seconds; it names the actors that hold it.
+pub async fn at_rest(monitor: &Monitor) -> Result<()> {
+    let rest = async {
+        while monitor.ledger().in_flight != 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let rested = timeout(PATIENCE, rest).await;
+    rested.map_err(|_| Error::timeout(format!("the flow is not at rest after {PATIENCE:?}: {}", monitor.holders())))
 }
 
 async fn next(name: &str, receiver: &mut mpsc::Receiver<Event>) -> Result<Event> {
