@@ -41,7 +41,7 @@ use super::routes::{Routes, outboxes};
 /// assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
 ///
 /// let refused = HttpCall::get("/orders/7").arrive(&routes).unwrap_err();
-/// assert_eq!((refused.status(), refused.header("allow")), (405, Some("PUT")));
+/// assert_eq!((refused.status(), refused.header("allow")), (405, Some("PUT, OPTIONS")));
 /// # Ok(())
 /// # }
 /// ```
