@@ -46,7 +46,7 @@ use fills::{Fills, Found};
 /// | `most` | 10,000 | how many answers are kept at most |
 /// | `most-bytes` | 64 MiB | how many bytes of payload they have at most; a larger answer is not kept |
 /// | `fill-time-out` | 30 s | how long an answer is awaited |
-/// | `most-waiting` | 10,000 | how many events wait at most, and how many keys are awaited at most |
+/// | `most-waiting` | 1,024 | how many events wait at most, and how many keys are awaited at most |
 /// | `attributes` | `http.status`, `http.header.content-type`, `http.reply.header.content-type` | the attributes that are kept with an answer |
 ///
 /// Which answer is given up for a new one where there is no room follows how often each is asked for.
@@ -105,7 +105,7 @@ pub struct CacheSettings {
     /// How long an answer is awaited; 30 s by default.
     #[serde(with = "humantime_serde")]
     pub fill_time_out: Duration,
-    /// How many events wait at most, and how many keys are awaited at most; 10,000 by default.
+    /// How many events wait at most, and how many keys are awaited at most; 1,024 by default.
     pub most_waiting: usize,
     /// The attributes that are kept with an answer; the status and the content types of HTTP by default.
     pub attributes: Vec<String>,
@@ -120,7 +120,7 @@ impl Default for CacheSettings {
             most: 10_000,
             most_bytes: 64 << 20,
             fill_time_out: Duration::from_secs(30),
-            most_waiting: 10_000,
+            most_waiting: 1024,
             attributes: attributes.map(str::to_owned).to_vec(),
         }
     }

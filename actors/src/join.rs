@@ -39,7 +39,7 @@ use part::{Content, compose};
 /// | `time-out` | 30 s | how long events wait for those that are missing, from the first on |
 /// | `time-out-at-stop` | 5 s | the same once the flow stops |
 /// | `most` | 100,000 | how many keys wait at most |
-/// | `most-bytes` | 1 GiB | how many bytes of payload are held at most |
+/// | `most-bytes` | 256 MiB | how many bytes of payload are held at most |
 /// | `largest-part` | 1 MiB | how many bytes one payload may have |
 ///
 /// In a list JSON stands as it is, nothing as `null`, and all else as a string. Where two parts of a merge have a member of
@@ -107,7 +107,7 @@ pub struct JoinSettings {
     pub time_out_at_stop: Duration,
     /// How many keys wait at most; 100,000 by default.
     pub most: usize,
-    /// How many bytes of payload are held at most; 1 GiB by default.
+    /// How many bytes of payload are held at most; 256 MiB by default.
     pub most_bytes: usize,
     /// How many bytes one payload may have; 1 MiB by default.
     pub largest_part: usize,
@@ -136,7 +136,7 @@ impl Default for JoinSettings {
             time_out: Duration::from_secs(30),
             time_out_at_stop: Duration::from_secs(5),
             most: 100_000,
-            most_bytes: 1 << 30,
+            most_bytes: 256 << 20,
             largest_part: 1 << 20,
         }
     }
@@ -169,6 +169,8 @@ struct Parts {
 struct Part {
     held: Held,
     content: Content,
+    /// What it counts for against `most-bytes`.
+    bytes: u32,
     inbox: u16,
 }
 
@@ -182,7 +184,7 @@ impl Parts {
     }
 
     fn bytes(&self) -> usize {
-        self.all().map(|part| part.content.weight(part.held.event())).sum()
+        self.all().map(|part| part.bytes as usize).sum()
     }
 }
 
@@ -243,11 +245,15 @@ impl Shared {
     /// Takes in an event: returns the parts that it completes, or whether the upkeep must know of it.
     fn take(&self, event: &Event, content: &mut Content, inbox: u16, emitter: &Emitter) -> Result<Taken> {
         let key = self.keys.of(event)?;
-        let bytes = content.weight(event);
+        let counted = u32::try_from(content.weight(event)).unwrap_or(u32::MAX);
+        let bytes = counted as usize;
         let mut open = self.open();
         let open = &mut *open;
         let is_full = open.bytes.saturating_add(bytes) > self.settings.most_bytes;
-        let hold = |content: &mut Content| Part { held: emitter.hold(event), content: std::mem::take(content), inbox };
+        let hold = |content: &mut Content| {
+            let (held, content) = (emitter.hold(event), std::mem::take(content));
+            Part { held, content, bytes: counted, inbox }
+        };
         if let Some(parts) = open.waiting.get_mut(key) {
             if parts.all().any(|part| part.inbox == inbox) {
                 self.duplicates.add_one();
@@ -368,7 +374,7 @@ impl Actor for Join {
             Taken::Complete(parts) => parts,
         };
         let (mut held, mut pieces) = (Vec::new(), vec![(inbox, event.clone(), content)]);
-        for Part { held: part, content, inbox } in parts.into_all() {
+        for Part { held: part, content, inbox, .. } in parts.into_all() {
             pieces.push((inbox, part.event().clone(), content));
             held.push(part);
         }

@@ -21,14 +21,15 @@ use crate::fragment::{children, document};
 /// | `form` | `json` | what the parts are: `json`, the values of an array; `xml`, the children of the root element; `lines`, lines of text or bytes without what ends them |
 /// | `most` | 10,000 | how many parts a whole may have |
 /// | `largest` | 8 MiB | how many bytes a whole may have |
+/// | `most-values` | 1,000,000 | how many values JSON text may have, at whatever depth |
 ///
 /// A child of an XML document takes the namespaces of the root with it, and text between the children is left out. JSON that
-/// comes as text is read, which can take twenty times its bytes of memory for a moment.
+/// comes as text is read, which takes up to 80 bytes of memory for each value and as many as its strings have.
 ///
 /// # Errors
 /// | kind | when |
 /// |---|---|
-/// | `TooLarge` | a whole has more than `most` parts or `largest` bytes, or XML is deeper than 256 elements |
+/// | `TooLarge` | a whole has more than `most` parts, `largest` bytes or `most-values`, or XML is deeper than 256 elements |
 /// | `Malformed` | the payload is not the JSON or XML that it should be, or has a `DOCTYPE` |
 /// | `Unprocessable` | it is JSON, but no array |
 /// | `Unsupported` | it has a format that cannot be split so |
@@ -61,6 +62,8 @@ pub struct SplitSettings {
     pub most: usize,
     /// How many bytes a whole may have; 8 MiB by default.
     pub largest: usize,
+    /// How many values JSON text may have, at whatever depth; 1,000,000 by default.
+    pub most_values: usize,
 }
 
 /// What the parts are that a [`Split`] makes.
@@ -79,7 +82,7 @@ pub enum SplitForm {
 
 impl Default for SplitSettings {
     fn default() -> Self {
-        Self { form: SplitForm::Json, most: 10_000, largest: 8 << 20 }
+        Self { form: SplitForm::Json, most: 10_000, largest: 8 << 20, most_values: 1_000_000 }
     }
 }
 
@@ -109,13 +112,18 @@ impl Split {
     }
 
     fn parts(&self, payload: &Payload) -> Result<Vec<Payload>> {
-        let SplitSettings { form, most, largest } = self.settings;
+        let SplitSettings { form, most, largest, most_values } = self.settings;
         let size = weight(payload);
         if size > largest {
             return Err(Error::too_large(format!("the whole has {size} bytes, where {largest} are allowed")));
         }
         match form {
             SplitForm::Json => {
+                if let Payload::Text(_) | Payload::Bytes(_) = payload
+                    && values_in(&payload.to_bytes()) > most_values
+                {
+                    return Err(Error::too_large(format!("the whole has more than {most_values} values")));
+                }
                 let value = payload.as_json()?;
                 let Some(values) = value.as_array() else {
                     return Err(Error::unprocessable("expected a JSON array, whose values are the parts"));
@@ -160,6 +168,22 @@ impl Split {
             false => Ok(()),
         }
     }
+}
+
+/// Counts the values of JSON text without reading them, or a few more: each stands behind a comma or at the beginning of a list
+/// or an object.
+fn values_in(text: &[u8]) -> usize {
+    let (mut count, mut in_string, mut escaped) = (1, false, false);
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b',' | b'[' | b'{' if !in_string => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 impl Actor for Split {
@@ -222,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_split_says_why() {
-        let small = |form| Split::new(SplitSettings { form, most: 2, largest: 100 });
+        let small = |form| Split::new(SplitSettings { form, most: 2, largest: 100, most_values: 5 });
         for (split, payload, kind) in [
             (Split::json(), Payload::from("{\"a\": 1}"), Kind::Unprocessable),
             (Split::json(), Payload::from("[1,"), Kind::Malformed),
@@ -234,12 +258,21 @@ mod tests {
             (Split::xml(), Payload::from(json!(1)), Kind::Unsupported),
             (Split::lines(), Payload::from(json!("a")), Kind::Unsupported),
             (small(SplitForm::Json), Payload::from("[1,2,3]"), Kind::TooLarge),
+            (small(SplitForm::Json), Payload::from("[[1,2,3,4,5]]"), Kind::TooLarge),
+            (Split::json(), Payload::from(format!("[{}]", ["0"; 1 << 20].join(","))), Kind::TooLarge),
             (small(SplitForm::Xml), Payload::from("<r><a/><a/><a/></r>"), Kind::TooLarge),
             (small(SplitForm::Lines), Payload::from("a\nb\nc"), Kind::TooLarge),
             (small(SplitForm::Lines), Payload::from("a".repeat(101)), Kind::TooLarge),
         ] {
             let error = feed(&split, Event::new(payload.clone())).await.unwrap_err();
             assert_eq!(error.kind(), kind, "{payload:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn values_are_counted_but_not_in_strings() {
+        for (text, most) in [("1", 1), ("[1,2]", 3), (r#"{"a":[1],"b,[":"\",["}"#, 4), ("[]", 2)] {
+            assert_eq!(values_in(text.as_bytes()), most, "{text}");
         }
     }
 

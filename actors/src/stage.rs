@@ -70,8 +70,17 @@ impl Actor for Tap {
 
 impl Stage {
     pub(crate) async fn new<A: IntoNode<M>, M>(actor: A, inboxes: &[&'static str], outboxes: &[&'static str]) -> Self {
+        Self::with_policy(actor, Policy::default(), inboxes, outboxes).await
+    }
+
+    pub(crate) async fn with_policy<A: IntoNode<M>, M>(
+        actor: A,
+        policy: Policy,
+        inboxes: &[&'static str],
+        outboxes: &[&'static str],
+    ) -> Self {
         let mut director = Director::new("stage");
-        let actor = director.register_with("actor", actor, Policy::default());
+        let actor = director.register_with("actor", actor, policy);
         let (mut emitters, mut sent) = (Vec::new(), Vec::new());
         for inbox in inboxes {
             let (sender, receiver) = mpsc::channel(1);

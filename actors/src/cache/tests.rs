@@ -1,5 +1,8 @@
+use std::collections::HashMap;
+
 use playhouse_engine::testing::Probe;
 use playhouse_engine::{Director, Kind, map};
+use proptest::prelude::*;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -213,4 +216,88 @@ fn settings_that_make_no_sense_are_refused_all_at_once() {
     assert_eq!(Cache::new(settings).unwrap_err().message().matches("expected").count(), 3);
     let settings: CacheSettings = toml::from_str("key = { attribute = 'sku' }\ntime-to-live = '5m'").unwrap();
     assert_eq!(settings.time_to_live, Duration::from_secs(300));
+}
+
+/// One step of a random course.
+#[derive(Clone, Debug)]
+enum Step {
+    Ask {
+        sku: i64,
+        hurried: bool,
+    },
+    /// Answers, well or with an error, one of those that went out.
+    Answer {
+        which: usize,
+        well: bool,
+    },
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..6_i64, any::<bool>()).prop_map(|(sku, hurried)| Step::Ask { sku, hurried }),
+        4 => (0..100_usize, prop::bool::weighted(0.7)).prop_map(|(which, well)| Step::Answer { which, well }),
+        1 => (1..40_000_u64).prop_map(Step::Pass),
+    ]
+}
+
+/// Plays a course, and checks that each event that asked has one end: an answer to its key, or an error.
+async fn play(steps: Vec<Step>, most_waiting: usize) {
+    let stage = staged(CacheSettings { most_waiting, ..CacheSettings::default() }).await;
+    let mut asked = HashMap::new();
+    let mut unanswered = Vec::new();
+    let (mut taken, mut seen) = (0, 0);
+    for step in steps {
+        match step {
+            Step::Pass(time) => sleep(Duration::from_millis(time)).await,
+            Step::Ask { sku, hurried } => {
+                let event = asking(sku);
+                asked.insert(event.id(), (sku, 0));
+                let event = if hurried { event.expires_in(Duration::from_secs(10)) } else { event };
+                stage.send("inbox", event).await;
+                taken += 1;
+            }
+            Step::Answer { which, well } => {
+                if unanswered.is_empty() {
+                    continue;
+                }
+                let event: Event = unanswered.swap_remove(which % unanswered.len());
+                let sku = event.attribute("sku").unwrap().to_string();
+                // An answer comes in time, or the engine itself would end it.
+                let event = event.derive(sku).with_deadline(Instant::now() + Duration::from_secs(1));
+                let event = if well { event } else { event.with_error(Error::gone("sold out")) };
+                stage.send("fill", event).await;
+                taken += 1;
+            }
+        }
+        stage.taken(taken).await;
+        let out = stage.sent("miss").events();
+        unanswered.extend(out[seen..].iter().cloned());
+        seen = out.len();
+    }
+    sleep(Duration::from_secs(31)).await;
+    assert_eq!(stage.ledger().in_flight, 0);
+    for event in stage.sent("outbox").events() {
+        let (sku, ends) = asked.get_mut(&event.id()).unwrap();
+        assert_eq!(event.payload().to_string(), sku.to_string());
+        *ends += 1;
+    }
+    for event in stage.failed().events() {
+        asked.get_mut(&event.id()).unwrap().1 += 1;
+    }
+    for event in unanswered {
+        // What went out and was never answered is somebody else's; its copy is in nobody's hands here.
+        asked.get_mut(&event.id()).unwrap().1 += 1;
+    }
+    stage.stop().await;
+    assert!(asked.values().all(|(_, ends)| *ends == 1), "{asked:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn each_event_that_asks_has_one_end(steps in prop::collection::vec(step(), 0..150), most_waiting in 1..6_usize) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(play(steps, most_waiting));
+    }
 }

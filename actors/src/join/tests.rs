@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use playhouse_engine::{EventId, Kind, Payload, Receipt, Xml};
+use playhouse_engine::{EventId, Kind, Payload, Policy, Receipt, Xml};
 use proptest::prelude::*;
 use serde_json::json;
 use tokio::time::advance;
@@ -239,6 +239,28 @@ fn a_join_that_makes_no_sense_is_refused_with_all_that_is_wrong() {
     assert!(Join::of(["alone"]).is_err());
     let settings: JoinSettings = toml::from_str("mode = 'xml'\nkey = 'correlation'\ntime-out = '2m'").unwrap();
     assert_eq!((settings.key, settings.time_out), (KeyFrom::Correlation, Duration::from_secs(120)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_workers_join_what_several_sources_send_at_once() {
+    const PAIRS: u128 = 20_000;
+    let policy = Policy { workers: 4.into(), ..Policy::default() };
+    let stage = Stage::with_policy(joining(JoinMode::List), policy, &["a", "b"], &["outbox"]).await;
+    let halves = |inbox: &'static str| {
+        let emitter = stage.inbox(inbox).clone();
+        let events = (0..PAIRS).map(move |number| Event::with_id(EventId::from_u128(number), inbox));
+        tokio::spawn(async move { emitter.send_all(events).await })
+    };
+    let (left, right) = (halves("a"), halves("b"));
+    left.await.unwrap().unwrap();
+    right.await.unwrap().unwrap();
+    let (joined, failed) = (stage.sent("outbox"), stage.failed());
+    let ledger = stage.stop().await;
+    assert_eq!((failed.errors().len(), ledger.failed), (0, 0));
+    let mut ids: Vec<_> = joined.events().iter().map(|event| event.id().as_u128()).collect();
+    ids.sort_unstable();
+    assert!(ids.into_iter().eq(0..PAIRS));
+    assert!(joined.texts().iter().all(|text| text == r#"["a","b"]"#));
 }
 
 /// One step of a random course: an event of a key to an inbox, or time that passes.
