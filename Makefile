@@ -10,6 +10,7 @@ run:
 test:
 	scripts/install
 	cargo test --workspace --exclude playhouse-benches
+	cargo test -p playhouse-mdp --features zeromq --test transport
 
 bench:
 	scripts/install bench

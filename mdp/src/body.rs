@@ -5,10 +5,11 @@
 
 use bytes::Bytes;
 use playhouse_engine::{Envelope, EnvelopeLimits};
-use playhouse_engine::{Event, Payload, Result};
+use playhouse_engine::{Error, Event, Payload, Result};
 use serde_json::Value;
 
 use crate::protocol::Frames;
+use crate::transport::SocketSettings;
 
 /// The attribute that holds the frames before the last one, where a plain body has several: a JSON array of texts, or of
 /// arrays of bytes where a frame is not text.
@@ -27,6 +28,41 @@ pub(crate) fn body_of(event: &Event, envelope: bool) -> Frames {
         vec![envelope.head().clone(), envelope.payload().clone()]
     } else {
         vec![event.payload().to_bytes()]
+    }
+}
+
+/// What a socket counts for a frame beside its bytes, and what the protocol puts around a body: five frames, two of them with
+/// names of up to 255 bytes.
+const FRAME: usize = 64;
+const AROUND: usize = 5 * FRAME + 2 * 255;
+
+/// How much a body may have. The broker cuts off whoever sends more, and would give the request to the next worker, which does
+/// no better: so it must not be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Most {
+    size: usize,
+    frames: usize,
+}
+
+impl Most {
+    /// Takes the broker to have the same limits as our own socket.
+    pub(crate) fn of(socket: &SocketSettings) -> Self {
+        Self { size: socket.largest_message, frames: socket.most_frames }
+    }
+
+    /// Looks whether a body can be sent.
+    ///
+    /// # Errors
+    /// `TooLarge` where it cannot.
+    pub(crate) fn check(self, body: &Frames) -> Result<()> {
+        let size: usize = body.iter().map(Bytes::len).sum();
+        let cost = size + body.len() * FRAME + AROUND;
+        if cost <= self.size.saturating_add(self.frames.saturating_mul(FRAME)) {
+            return Ok(());
+        }
+        let (frames, Self { size: most, .. }) = (body.len(), self);
+        let message = format!("the reply has {size} bytes in {frames} frames; a message may have {most} bytes in all");
+        Err(Error::too_large(message))
     }
 }
 
@@ -72,6 +108,8 @@ pub(crate) fn reply_of(request: &Event, reply: &Event) -> Event {
 
 #[cfg(test)]
 mod tests {
+    use playhouse_engine::Kind;
+
     use super::*;
 
     #[test]
@@ -92,6 +130,16 @@ mod tests {
         assert!(
             event_of(vec![Bytes::from_static(b"one")], &EnvelopeLimits::default()).unwrap().attributes().is_empty()
         );
+    }
+
+    #[test]
+    fn a_body_is_as_large_as_the_limit_and_no_larger() {
+        let most = Most::of(&SocketSettings::default());
+        let body = |size| vec![Bytes::from_static(b"head"), vec![0; size].into()];
+        most.check(&body(8 * 1024 * 1024)).unwrap();
+        let error = most.check(&body(9 * 1024 * 1024)).unwrap_err();
+        let expected = "the reply has 9437188 bytes in 2 frames; a message may have 8388608 bytes in all";
+        assert_eq!((error.kind(), error.message()), (Kind::TooLarge, expected));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::caller::deadline_in;
 use crate::protocol::{Address, Frames};
 use crate::protocol::{Broker, BrokerSettings, BrokerStatistics, Output};
 use crate::registry::{RegistryAddress, announce};
@@ -117,7 +118,12 @@ impl BrokerServer {
                 match Run::open(settings, received).await {
                     Ok(run) => {
                         if started.send(Ok(run.endpoints.clone())).is_ok() {
-                            run.serve().await;
+                            // A task is woken by the others without a look at the sockets; this future would not be.
+                            if let Err(failed) = tokio::spawn(run.serve()).await
+                                && let Ok(panic) = failed.try_into_panic()
+                            {
+                                std::panic::resume_unwind(panic);
+                            }
                         }
                     }
                     Err(error) => drop(started.send(Err(error))),
@@ -164,7 +170,7 @@ impl BrokerServer {
     /// `Timeout` where requests were left unanswered; the message says how many.
     pub async fn stop(mut self, time: Duration) -> Result<BrokerStatistics> {
         let (done, is_done) = oneshot::channel();
-        let deadline = Instant::now() + time;
+        let deadline = deadline_in(time);
         self.commands.send(Command::Stop { deadline, done }).await.map_err(|_| ended())?;
         let outcome = is_done.await.unwrap_or_else(|_| Err(ended()));
         if let Some(thread) = self.thread.take() {
@@ -240,12 +246,7 @@ impl Run {
             let advertised = if settings.advertise.is_empty() { &endpoints } else { &settings.advertise };
             let advertised = advertised.iter().map(ToString::to_string).collect();
             let stop = CancellationToken::new();
-            let task = announce(registry, advertised, stop.clone());
-            let task = tokio::spawn(async move {
-                if let Err(error) = task.await {
-                    tracing::error!(%error, "the broker is not announced any more");
-                }
-            });
+            let task = tokio::spawn(announce(registry, advertised, stop.clone()));
             (stop, task)
         });
         Ok(Self { endpoints, socket, broker, durable, outputs: Vec::new(), commands, announcing })

@@ -1,6 +1,7 @@
 //! Requests from ordinary code: a call is a future that ends with the reply, or with a typed error.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use playhouse_engine::EnvelopeLimits;
 use playhouse_engine::{Error, Event, EventId, Result};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::body::{body_of, event_of, is_envelope, reply_of};
 use crate::calls::{Answers, Calls};
@@ -47,28 +48,36 @@ enum Reply {
     End(Result<Frames>),
 }
 
+/// Where the reply to a request goes.
+struct Waiter {
+    parts: mpsc::Sender<Reply>,
+    /// Room for the end, however many parts wait: those who wait for other requests must not wait for this one too.
+    end: mpsc::OwnedPermit<Reply>,
+    deadline: Instant,
+}
+
 #[derive(Default)]
-struct Waiters(Mutex<HashMap<EventId, mpsc::Sender<Reply>>>);
+struct Waiters(Mutex<HashMap<EventId, Waiter>>);
 
 impl Waiters {
-    fn lock(&self) -> MutexGuard<'_, HashMap<EventId, mpsc::Sender<Reply>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<EventId, Waiter>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Answers for Arc<Waiters> {
     async fn part(&self, request: EventId, body: Frames) {
-        let waiter = self.lock().get(&request).cloned();
-        if let Some(waiter) = waiter {
-            // Whoever asked may be gone.
-            let _ = waiter.send(Reply::Part(body)).await;
+        let waiter = self.lock().get(&request).map(|waiter| (waiter.parts.clone(), waiter.deadline));
+        if let Some((parts, deadline)) = waiter {
+            // Whoever asked may be gone, or takes nothing for so long that his time is up.
+            let _ = timeout_at(deadline, parts.send(Reply::Part(body))).await;
         }
     }
 
     async fn end(&self, request: EventId, outcome: Result<Frames>) {
         let waiter = self.lock().remove(&request);
         if let Some(waiter) = waiter {
-            let _ = waiter.send(Reply::End(outcome)).await;
+            waiter.end.send(Reply::End(outcome));
         }
     }
 }
@@ -115,11 +124,17 @@ impl Caller {
     /// # Errors
     /// `Malformed` where `service` cannot be a name; `Overloaded` where this caller has too many requests.
     pub fn parts(&self, service: &str, event: &Event, time: Duration) -> Result<Parts<'_>> {
-        let deadline = Instant::now() + time;
+        let (service, deadline) = (Service::new(service.to_owned())?, deadline_in(time));
+        let mut event = event.clone().with_deadline(deadline);
         // The id on the wire must be of one request only; the same event may be on its way twice.
-        let event = event.clone().with_deadline(deadline);
-        let event = if self.calls.is_under_way(event.id()) { event.branch(event.payload().clone()) } else { event };
-        let frames = self.frames_of(event.id(), service, body_of(&event, self.envelope), deadline)?;
+        let frames = loop {
+            match self.wait(event.id(), deadline)? {
+                Some(frames) => break frames,
+                None => event = event.branch(event.payload().clone()),
+            }
+        };
+        // Where it is refused, the guard forgets it.
+        self.calls.request(event.id(), service, body_of(&event, self.envelope), deadline)?;
         Ok(Parts { frames, request: event })
     }
 
@@ -132,7 +147,11 @@ impl Caller {
         if self.envelope {
             return Err(Error::not_allowed("expected a caller with `envelope = false` to send plain frames"));
         }
-        let mut frames = self.frames_of(EventId::unique(), service, body, Instant::now() + time)?;
+        let (service, deadline) = (Service::new(service.to_owned())?, deadline_in(time));
+        let id = EventId::unique();
+        let used = || Error::internal(format!("the id `{id}` is in use"));
+        let mut frames = self.wait(id, deadline)?.ok_or_else(used)?;
+        self.calls.request(id, service, body, deadline)?;
         while let Some(reply) = frames.next().await {
             if let Reply::End(outcome) = reply {
                 return outcome;
@@ -152,14 +171,15 @@ impl Caller {
         self.calls.close().await;
     }
 
-    fn frames_of(&self, id: EventId, service: &str, body: Frames, deadline: Instant) -> Result<Waiting<'_>> {
-        let service = Service::new(service.to_owned())?;
-        let (sender, replies) = mpsc::channel(PARTS);
-        self.waiters.lock().insert(id, sender);
-        let waiting = Waiting { caller: self, id, replies, is_over: false };
-        // Where it is refused, the guard forgets it.
-        self.calls.request(id, service, body, deadline)?;
-        Ok(waiting)
+    /// Begins to wait for a reply; nothing where a request of this id is under way.
+    fn wait(&self, id: EventId, deadline: Instant) -> Result<Option<Waiting<'_>>> {
+        let (parts, replies) = mpsc::channel(PARTS + 1);
+        let end = parts.clone().try_reserve_owned().map_err(|_| Error::internal("a new channel has no room"))?;
+        match self.waiters.lock().entry(id) {
+            Entry::Occupied(_) => return Ok(None),
+            Entry::Vacant(entry) => entry.insert(Waiter { parts, end, deadline }),
+        };
+        Ok(Some(Waiting { caller: self, id, replies, is_over: false }))
     }
 }
 
@@ -188,8 +208,9 @@ impl Waiting<'_> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.caller.waiters.lock().remove(&self.id);
+            // In this order: as long as somebody waits under the id, no other request has it.
             self.caller.calls.cancel(self.id);
+            self.caller.waiters.lock().remove(&self.id);
         }
     }
 }
@@ -222,6 +243,12 @@ impl fmt::Debug for Parts<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Parts").field("request", &self.request.id()).finish_non_exhaustive()
     }
+}
+
+/// Returns the time after `time`; where that is beyond every clock, as for a request that may take for ever, in many years.
+pub(crate) fn deadline_in(time: Duration) -> Instant {
+    const MANY_YEARS: Duration = Duration::from_secs(30 * 365 * 86_400);
+    Instant::now() + time.min(MANY_YEARS)
 }
 
 /// Reads the event of a reply; an event that carries an error is that error.

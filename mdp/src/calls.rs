@@ -44,7 +44,7 @@ struct Shared<A> {
     answers: A,
     socket: SocketSettings,
     runtime: tokio::runtime::Handle,
-    /// A request has come whose time is up before all others'.
+    /// There is something to do before the time for which the one who keeps it waits.
     earlier: Notify,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -98,21 +98,10 @@ impl<A: Answers> Calls<A> {
     /// `Overloaded` where too many requests are under way, `Conflict` where one has this id; then nothing is sent.
     pub(crate) fn request(&self, id: EventId, service: Service, body: Frames, deadline: Instant) -> Result<()> {
         let deadline = deadline.into_std();
-        let (outcome, answers) = self.shared.change(|client, now, outputs| {
-            let before = client.next_tick();
-            let outcome = client.request(id, service, body, deadline, now, outputs);
-            if client.next_tick() < before || before.is_none() {
-                self.shared.earlier.notify_one();
-            }
-            outcome
-        });
+        let (outcome, answers) =
+            self.shared.change(|client, now, outputs| client.request(id, service, body, deadline, now, outputs));
         self.shared.deliver_later(answers);
         outcome
-    }
-
-    /// Says whether a request with this id is under way.
-    pub(crate) fn is_under_way(&self, id: EventId) -> bool {
-        self.shared.lock().client.is_under_way(id)
     }
 
     /// Forgets a request that nobody waits for any more.
@@ -154,6 +143,7 @@ impl<A: Answers> Shared<A> {
         let now = Instant::now().into_std();
         let mut state = self.lock();
         let State { client, outputs, .. } = &mut *state;
+        let before = client.next_tick();
         let result = feed(client, now, outputs);
         let mut answers = Vec::new();
         while !state.outputs.is_empty() {
@@ -161,6 +151,11 @@ impl<A: Answers> Shared<A> {
             for output in outputs {
                 self.carry_out(&mut state, output, now, &mut answers);
             }
+        }
+        if let Some(next) = state.client.next_tick()
+            && before.is_none_or(|before| next < before)
+        {
+            self.earlier.notify_one();
         }
         (result, answers)
     }
@@ -176,13 +171,23 @@ impl<A: Answers> Shared<A> {
         match output {
             ClientOutput::Open { link, broker } => match self.open_link(link, &broker) {
                 Ok(opened) => drop(links.insert(link, opened)),
-                Err(error) => tracing::error!(%error, broker, "no connection can be opened to the broker"),
+                Err(error) => {
+                    let message = format!("no connection can be opened to the broker `{broker}`");
+                    let error = Error::new(error.kind(), message).caused_by(error);
+                    tracing::error!(%error, "requests go to other brokers, if there are any");
+                    client.failed(link, error, now, outputs);
+                }
             },
             ClientOutput::Send { link, request, frames } => {
                 match links.get(&link).map(|link| link.socket.send(frames)) {
                     Some(Ok(())) => {}
-                    Some(Err(Refused::Full(_) | Refused::Unroutable(_))) => client.unsent(link, request, now),
-                    Some(Err(Refused::Closed)) | None => client.lost(link, now, outputs),
+                    Some(Err(Refused::Full(_) | Refused::Unroutable(_))) => {
+                        client.unsent(link, request, now, outputs);
+                    }
+                    Some(Err(Refused::Closed)) | None => {
+                        let error = Error::unavailable("the socket to the broker is closed");
+                        client.failed(link, error, now, outputs);
+                    }
                 }
             }
             ClientOutput::Close { link } => {
@@ -206,13 +211,17 @@ impl<A: Answers> Shared<A> {
         Ok(Link { socket, stop })
     }
 
+    /// Delivers the answers, unless the client is closed meanwhile: then nobody waits for them.
     async fn deliver(&self, answers: Vec<Answer>) {
-        for answer in answers {
-            match answer {
-                Answer::Part(request, body) => self.answers.part(request, body).await,
-                Answer::End(request, outcome) => self.answers.end(request, outcome).await,
+        let delivered = async {
+            for answer in answers {
+                match answer {
+                    Answer::Part(request, body) => self.answers.part(request, body).await,
+                    Answer::End(request, outcome) => self.answers.end(request, outcome).await,
+                }
             }
-        }
+        };
+        self.stop.run_until_cancelled(delivered).await;
     }
 
     /// Delivers what a call that must not wait has brought about, which is rare: a request that ends another.
@@ -233,44 +242,13 @@ async fn read<A: Answers>(
     stop: CancellationToken,
 ) {
     let mut changes = socket.changes();
-    let reading = async {
-        socket.connect(&endpoint).await?;
-        let mut messages = Vec::new();
-        loop {
-            match next(&socket, &mut changes, &mut messages).await? {
-                Next::Messages => {
-                    let ((), answers) = shared.change(|client, now, outputs| {
-                        for frames in messages.drain(..) {
-                            client.receive(id, frames, now, outputs);
-                        }
-                    });
-                    shared.deliver(answers).await;
-                }
-                Next::Change(Change::Connected) => {
-                    let ((), answers) = shared.change(|client, now, outputs| client.up(id, now, outputs));
-                    shared.deliver(answers).await;
-                }
-                Next::Change(Change::Lost) => {
-                    let ((), answers) = shared.change(|client, now, outputs| client.lost(id, now, outputs));
-                    // Not here: the loss may close the link, and with it this.
-                    shared.deliver_later(answers);
-                }
-                Next::Change(Change::Rejected(reason)) => {
-                    return Err(Error::forbidden(format!("the broker at `{endpoint}` does not let us in: {reason}")));
-                }
-            }
-        }
-    };
-    let outcome: Option<Result<()>> = stop.run_until_cancelled(reading).await;
+    let read = read_until(&stop, &shared, id, &socket, &mut changes, &endpoint).await;
     // A socket that fails while it is being closed is nothing to tell.
-    if let Some(Err(error)) = outcome
+    if let Err(error) = read
         && !shared.stop.is_cancelled()
     {
         tracing::error!(%error, "the connection to a broker has ended");
-        let ((), answers) = shared.change(|client, now, outputs| match error.kind() {
-            playhouse_engine::Kind::Forbidden => client.rejected(id, error, now, outputs),
-            _ => client.lost(id, now, outputs),
-        });
+        let ((), answers) = shared.change(|client, now, outputs| client.failed(id, error, now, outputs));
         shared.deliver(answers).await;
     }
     // The other holder is the link, which is gone or goes with the client.
@@ -279,6 +257,38 @@ async fn read<A: Answers>(
     if let Some(socket) = Arc::into_inner(socket) {
         socket.close().await;
     }
+}
+
+/// Reads until the link is closed. What a message has brought about is delivered even where it has closed the link.
+async fn read_until<A: Answers>(
+    stop: &CancellationToken,
+    shared: &Arc<Shared<A>>,
+    id: LinkId,
+    socket: &Socket,
+    changes: &mut Changes,
+    endpoint: &Endpoint,
+) -> Result<()> {
+    let Some(connected) = stop.run_until_cancelled(socket.connect(endpoint)).await else { return Ok(()) };
+    connected?;
+    let mut messages = Vec::new();
+    while let Some(next) = stop.run_until_cancelled(next(socket, changes, &mut messages)).await {
+        let ((), answers) = match next? {
+            Next::Messages => shared.change(|client, now, outputs| {
+                for frames in messages.drain(..) {
+                    client.receive(id, frames, now, outputs);
+                }
+            }),
+            Next::Change(Change::Connected | Change::Trunk) => {
+                shared.change(|client, now, outputs| client.up(id, now, outputs))
+            }
+            Next::Change(Change::Lost) => shared.change(|client, now, outputs| client.lost(id, now, outputs)),
+            Next::Change(Change::Rejected(reason)) => {
+                return Err(Error::forbidden(format!("the broker at `{endpoint}` does not let us in: {reason}")));
+            }
+        };
+        shared.deliver(answers).await;
+    }
+    Ok(())
 }
 
 enum Next {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use playhouse_engine::{Error, Result};
 use tokio::time::{Instant, sleep};
 
-use crate::caller::Caller;
+use crate::caller::{Caller, deadline_in};
 use crate::protocol::{Frames, Service, Ticket, read_failure};
 
 /// How long to wait before a reply is asked for again; it doubles up to the longest.
@@ -57,7 +57,7 @@ impl Caller {
     /// # Errors
     /// `Timeout` when the time is up: the request stays stored. Those of [`Caller::reply_to`].
     pub async fn wait_for(&self, ticket: Ticket, time: Duration) -> Result<Frames> {
-        let deadline = Instant::now() + time;
+        let deadline = deadline_in(time);
         let mut wait = SHORTEST;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

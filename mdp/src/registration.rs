@@ -1,281 +1,350 @@
-//! One registration of a worker at one broker: the state machine, its socket, and the task that runs them.
+//! The registrations of a worker at one broker: their state machines, and what they send.
+//!
+//! Where there are several, they share a connection, in which each has a lane: an address of its own. The broker sees as many
+//! workers, and both sides read and write for all of them at once.
 //!
 //! A reply is sent by whoever has it, on his own task, under a lock that is held for the time of one message.
 
-use std::collections::VecDeque;
-use std::pin::{Pin, pin};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use playhouse_engine::{Error, EventId, Result};
+use bytes::Bytes;
+use playhouse_engine::EventId;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 use crate::protocol::{Address, Frames};
 use crate::protocol::{Worker, WorkerOutput};
-use crate::transport::{Change, Changes, Endpoint, Kind, Socket, SocketSettings};
+use crate::transport::Socket;
 
-/// How many messages are taken from a socket at a time. There is never more than a request and some heartbeats.
-const BATCH: usize = 16;
+mod run;
 
-/// A request that the broker gave, to be answered at its registration under its number.
+pub(crate) use run::{Outcome, Workplace, run};
+
+/// A request that the broker gave.
 #[derive(Debug)]
 pub(crate) struct Assignment {
-    pub(crate) registration: Arc<Registration>,
-    pub(crate) number: u64,
+    pub(crate) job: Job,
     pub(crate) body: Frames,
 }
 
-/// Where the requests go.
-pub(crate) trait Workplace: Clone + Send + Sync + 'static {
-    /// Takes a request, and waits where there is no room for it; meanwhile the registration goes on to beat.
-    fn take(&self, assignment: Assignment) -> impl Future<Output = ()> + Send + 'static;
-
-    /// Answers a request whose time is up, as [`Registration::expires`] said.
-    fn expire(&self, request: EventId);
+/// Where a request is to be answered: the registration that was given it, and its number there.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    registrations: Arc<Registrations>,
+    index: usize,
+    number: u64,
 }
 
-/// A registration at one broker.
-#[derive(Debug)]
-pub(crate) struct Registration {
-    state: Mutex<State>,
-    /// There are orders for the task.
-    ordered: Notify,
-}
-
-#[derive(Debug)]
-struct State {
-    worker: Worker,
-    socket: Option<Arc<Socket>>,
-    outputs: Vec<WorkerOutput>,
-    /// What only the task can do.
-    orders: VecDeque<WorkerOutput>,
-    /// Until when the request under way must be answered, and by which event the workplace knows it.
-    expiry: Option<(Instant, EventId)>,
-}
-
-impl Registration {
-    pub(crate) fn new(worker: Worker) -> Arc<Self> {
-        let state = State { worker, socket: None, outputs: Vec::new(), orders: VecDeque::new(), expiry: None };
-        Arc::new(Self { state: Mutex::new(state), ordered: Notify::new() })
-    }
-
-    /// Has the workplace asked to [`Workplace::expire`] the request under way, unless it is answered by then.
+impl Job {
+    /// Has the workplace asked to [`Workplace::expire`] the request, unless it is answered by then.
     pub(crate) fn expires(&self, at: Instant, request: EventId) {
-        self.lock().expiry = Some((at, request));
+        let mut state = self.registrations.lock();
+        state.all[self.index].expiry = Some(Expiry { number: self.number, at, request });
+        if state.wake_by(at) {
+            self.registrations.ordered.notify_one();
+        }
     }
 
     /// Sends a partial reply. Returns whether anybody still wants it.
-    pub(crate) fn reply_partially(&self, number: u64, body: Frames) -> bool {
-        self.change(|worker, now, outputs| worker.reply_partially(number, body, now, outputs))
+    pub(crate) fn reply_partially(&self, body: Frames) -> bool {
+        let now = Instant::now().into_std();
+        self.feed(|state| {
+            state.feed(self.index, |worker, outputs| worker.reply_partially(self.number, body, now, outputs))
+        })
     }
 
     /// Sends the final reply. Returns whether anybody still wants it.
-    pub(crate) fn reply(&self, number: u64, body: Frames) -> bool {
-        self.lock().expiry = None;
-        self.change(|worker, now, outputs| worker.reply(number, body, now, outputs))
+    pub(crate) fn reply(&self, body: Frames) -> bool {
+        let now = Instant::now().into_std();
+        self.feed(|state| {
+            state.forget_expiry(self.index, self.number);
+            state.feed(self.index, |worker, outputs| worker.reply(self.number, body, now, outputs))
+        })
     }
 
-    /// Leaves the broker without an answer to the request, so that another worker gets it.
-    pub(crate) fn give_back(&self, number: u64) {
-        self.change(|worker, now, outputs| worker.give_back(number, now, outputs));
+    /// Leaves the broker without an answer, so that another worker gets the request.
+    pub(crate) fn give_back(&self) {
+        let now = Instant::now().into_std();
+        self.feed(|state| {
+            state.forget_expiry(self.index, self.number);
+            state.feed(self.index, |worker, outputs| worker.give_back(self.number, now, outputs));
+        });
+    }
+
+    fn feed<R>(&self, feed: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.registrations.lock();
+        let result = feed(&mut state);
+        if !state.orders.is_empty() || state.is_refused {
+            self.registrations.ordered.notify_one();
+        }
+        result
+    }
+}
+
+/// All registrations at a broker that share a connection.
+#[derive(Debug)]
+struct Registrations {
+    state: Mutex<State>,
+    /// There are orders for the task, or something is to be done earlier than it knows.
+    ordered: Notify,
+}
+
+impl Registrations {
+    fn new(workers: impl IntoIterator<Item = Worker>) -> Arc<Self> {
+        let now = Instant::now();
+        let new = |worker| Registration { worker, lane: None, expiry: None, opens: Some(now), is_registered: false };
+        let state = State {
+            all: workers.into_iter().map(new).collect(),
+            lanes: HashMap::new(),
+            socket: None,
+            is_connected: false,
+            is_refused: false,
+            outputs: Vec::new(),
+            orders: VecDeque::new(),
+            wake: None,
+        };
+        Arc::new(Self { state: Mutex::new(state), ordered: Notify::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing of anybody else's runs while it is held, so nothing panics.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Feeds the machine, sends what it wants sent, and leaves the rest to the task.
-    fn change<R>(&self, feed: impl FnOnce(&mut Worker, std::time::Instant, &mut Vec<WorkerOutput>) -> R) -> R {
-        let now = Instant::now().into_std();
-        let mut state = self.lock();
-        let State { worker, socket, outputs, orders, .. } = &mut *state;
-        let result = feed(worker, now, outputs);
+#[derive(Debug)]
+struct Registration {
+    worker: Worker,
+    /// Its address within the connection, where it shares that and is registered.
+    lane: Option<Bytes>,
+    expiry: Option<Expiry>,
+    /// From when on it may begin; none while it runs, and once it has ended.
+    opens: Option<Instant>,
+    is_registered: bool,
+}
+
+/// Until when a request must be answered, and by which event the workplace knows it.
+#[derive(Clone, Copy, Debug)]
+struct Expiry {
+    number: u64,
+    at: Instant,
+    request: EventId,
+}
+
+/// What is to be done by the task, for the registration of this index.
+type Order = (usize, WorkerOutput);
+
+#[derive(Debug)]
+struct State {
+    all: Vec<Registration>,
+    /// Who has which lane.
+    lanes: HashMap<Bytes, usize>,
+    socket: Option<Arc<Socket>>,
+    /// Messages go over the socket.
+    is_connected: bool,
+    /// The socket did not take something.
+    is_refused: bool,
+    outputs: Vec<WorkerOutput>,
+    orders: VecDeque<Order>,
+    /// When to look at the times of all registrations, which is no later than the first of these.
+    wake: Option<Instant>,
+}
+
+impl State {
+    fn share_a_connection(&self) -> bool {
+        self.all.len() > 1
+    }
+
+    /// Has the task look at the times by then. Returns whether it would have been later.
+    fn wake_by(&mut self, at: Instant) -> bool {
+        let is_earlier = self.wake.is_none_or(|wake| at < wake);
+        if is_earlier {
+            self.wake = Some(at);
+        }
+        is_earlier
+    }
+
+    /// Feeds a machine, sends what it wants sent, and leaves the rest to the task.
+    fn feed<R>(&mut self, index: usize, feed: impl FnOnce(&mut Worker, &mut Vec<WorkerOutput>) -> R) -> R {
+        let Self { all, socket, is_refused, outputs, orders, .. } = self;
+        let registration = &mut all[index];
+        let result = feed(&mut registration.worker, outputs);
         for output in outputs.drain(..) {
             match (output, &socket) {
-                // Where it is not taken, the connection is gone: the broker gives the request to another worker.
-                (WorkerOutput::Send(frames), Some(socket)) => drop(socket.send(frames)),
+                (WorkerOutput::Send(frames), Some(socket)) => {
+                    *is_refused |= socket.send(registration.by_lane(frames)).is_err();
+                }
                 (WorkerOutput::Send(_), None) => {}
-                (order, _) => orders.push_back(order),
+                (order, _) => orders.push_back((index, order)),
             }
         }
-        if !orders.is_empty() {
-            self.ordered.notify_one();
+        if let Some(next) = registration.worker.next_tick() {
+            self.wake_by(next.into());
         }
         result
     }
 
-    /// Returns when to beat, and when the request under way expires.
-    fn times(&self) -> (Option<Instant>, Option<(Instant, EventId)>) {
-        let state = self.lock();
-        (state.worker.next_tick().map(Instant::from), state.expiry)
-    }
-
-    fn next_order(&self) -> Option<WorkerOutput> {
-        self.lock().orders.pop_front()
-    }
-
-    fn set_socket(&self, socket: Option<Arc<Socket>>) {
-        self.lock().socket = socket;
-    }
-
-    /// Runs the registration until `stop`, and then until its last request is answered.
-    pub(crate) async fn run<W: Workplace>(
-        self: Arc<Self>,
-        workplace: W,
-        broker: Endpoint,
-        settings: SocketSettings,
-        stop: CancellationToken,
-    ) -> Result<()> {
-        let mut run = Run { registration: self, workplace, stop, is_stopping: false, taking: None };
-        loop {
-            // A new identity each time, so that nothing meant for an earlier registration reaches this one.
-            let settings = SocketSettings { identity: Some(Address::unique()), ..settings.clone() };
-            let socket = Arc::new(Socket::open(Kind::Dealer, &settings)?);
-            let changes = socket.changes();
-            socket.connect(&broker).await?;
-            run.registration.set_socket(Some(socket.clone()));
-            let end = run.serve(&socket, changes, &broker).await;
-            run.registration.set_socket(None);
-            match end? {
-                End::Reopen(at) => {
-                    let mut wait = pin!(sleep_until(at));
-                    while run.wait(&mut wait).await {}
+    /// Takes what came from the broker.
+    fn receive(&mut self, messages: &mut Vec<Frames>, now: std::time::Instant) {
+        for mut frames in messages.drain(..) {
+            let index = if self.share_a_connection() {
+                if frames.is_empty() {
+                    continue;
                 }
-                End::Close => {
-                    if let Some(socket) = Arc::into_inner(socket) {
-                        socket.close().await;
-                    }
-                    return Ok(());
+                match self.lanes.get(&frames.remove(0)) {
+                    Some(index) => *index,
+                    // It was for a registration of before.
+                    None => continue,
                 }
-            }
-        }
-    }
-}
-
-enum End {
-    Reopen(Instant),
-    Close,
-}
-
-/// What woke the task.
-enum Woken {
-    Stop,
-    Taken,
-    Messages(Result<()>),
-    Change(Option<Change>),
-    Ordered,
-    Time,
-}
-
-struct Run<W> {
-    registration: Arc<Registration>,
-    workplace: W,
-    stop: CancellationToken,
-    is_stopping: bool,
-    /// The request that the workplace has no room for yet.
-    taking: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-}
-
-impl<W> Drop for Run<W> {
-    /// An aborted task takes its connection with it, whoever still has a request of it in hand: so the broker notices.
-    fn drop(&mut self) {
-        self.registration.set_socket(None);
-    }
-}
-
-impl<W: Workplace> Run<W> {
-    /// Serves one socket until it is to be closed.
-    async fn serve(&mut self, socket: &Socket, mut changes: Changes, broker: &Endpoint) -> Result<End> {
-        let registration = self.registration.clone();
-        let mut messages: Vec<Frames> = Vec::new();
-        loop {
-            while let Some(order) = registration.next_order() {
-                match order {
-                    WorkerOutput::Request { number, body, .. } => {
-                        let assignment = Assignment { registration: registration.clone(), number, body };
-                        self.taking = Some(Box::pin(self.workplace.take(assignment)));
-                    }
-                    WorkerOutput::Reopen { at } => return Ok(End::Reopen(at.into())),
-                    WorkerOutput::Close => return Ok(End::Close),
-                    WorkerOutput::Send(frames) => drop(socket.send(frames)),
-                }
-            }
-            let (beat, expiry) = registration.times();
-            let wake = [beat, expiry.map(|(at, _)| at)].into_iter().flatten().min();
-            let woken = tokio::select! {
-                biased;
-                () = self.stop.cancelled(), if !self.is_stopping => Woken::Stop,
-                () = taken(&mut self.taking) => Woken::Taken,
-                received = socket.receive(&mut messages, BATCH) => Woken::Messages(received),
-                change = changes.next() => Woken::Change(change),
-                () = registration.ordered.notified() => Woken::Ordered,
-                () = time(wake) => Woken::Time,
+            } else {
+                0
             };
-            match woken {
-                Woken::Stop => {
-                    self.is_stopping = true;
-                    registration.change(|worker, _, outputs| worker.stop(outputs));
-                }
-                Woken::Taken => self.taking = None,
-                Woken::Messages(received) => {
-                    received?;
-                    registration.change(|worker, now, outputs| {
-                        messages.drain(..).for_each(|frames| worker.receive(frames, now, outputs));
-                    });
-                }
-                Woken::Change(Some(Change::Connected)) => {
-                    registration.change(|worker, now, outputs| worker.opened(now, outputs));
-                }
-                Woken::Change(Some(Change::Lost)) => {
-                    registration.change(|worker, now, outputs| worker.lost(now, outputs));
-                }
-                Woken::Change(Some(Change::Rejected(reason))) => {
-                    return Err(Error::forbidden(format!("the broker at `{broker}` does not let us in: {reason}")));
-                }
-                Woken::Change(None) => return Err(Error::unavailable("the socket to the broker is closed")),
-                Woken::Ordered => {}
-                Woken::Time => {
-                    if let Some((at, request)) = expiry
-                        && at <= Instant::now()
-                    {
-                        registration.lock().expiry = None;
-                        self.workplace.expire(request);
+            self.feed(index, |worker, outputs| worker.receive(frames, now, outputs));
+        }
+    }
+
+    /// Ends all registrations where the socket did not take something: the connection is gone, or the broker reads too slowly. It
+    /// would wait for ever for what it was not sent, so it must see that they end, and do with their requests as it does when
+    /// a worker dies.
+    fn end_refused(&mut self, now: std::time::Instant) {
+        if std::mem::take(&mut self.is_refused) {
+            self.feed_all(|worker, outputs| worker.lost(now, outputs));
+        }
+    }
+
+    /// That of another request stays: a late reply to an earlier one must not take it away.
+    fn forget_expiry(&mut self, index: usize, number: u64) {
+        self.all[index].expiry.take_if(|expiry| expiry.number == number);
+    }
+
+    fn feed_all(&mut self, mut feed: impl FnMut(&mut Worker, &mut Vec<WorkerOutput>)) {
+        for index in 0..self.all.len() {
+            self.feed(index, &mut feed);
+        }
+    }
+
+    /// Begins the registrations whose time it is. The others are looked at again in time.
+    fn open(&mut self, now: Instant) {
+        for index in 0..self.all.len() {
+            match self.all[index].opens {
+                Some(at) if at <= now => {
+                    if self.share_a_connection() {
+                        // A new address each time, so that nothing meant for an earlier registration reaches this one.
+                        let lane = Address::unique().as_bytes().clone();
+                        self.lanes.insert(lane.clone(), index);
+                        self.all[index].lane = Some(lane);
                     }
-                    registration.change(|worker, now, outputs| worker.tick(now, outputs));
+                    self.all[index].opens = None;
+                    self.all[index].is_registered = true;
+                    self.feed(index, |worker, outputs| worker.opened(now.into_std(), outputs));
                 }
+                Some(at) => drop(self.wake_by(at)),
+                None => {}
             }
         }
     }
 
-    /// Waits while there is no socket. Returns whether to go on waiting.
-    async fn wait(&mut self, until: &mut Pin<&mut tokio::time::Sleep>) -> bool {
-        tokio::select! {
-            () = self.stop.cancelled(), if !self.is_stopping => {
-                self.is_stopping = true;
-                self.registration.change(|worker, _, outputs| worker.stop(outputs));
-                false
+    /// Takes a registration off the connection, until then where it is to begin anew.
+    fn leave(&mut self, index: usize, opens: Option<Instant>) {
+        let registration = &mut self.all[index];
+        registration.opens = opens;
+        registration.is_registered = false;
+        if let Some(lane) = registration.lane.take() {
+            self.lanes.remove(&lane);
+            if let Some(socket) = &self.socket {
+                // Where there is no connection, there is no lane either.
+                let _ = socket.send(vec![lane]);
             }
-            () = taken(&mut self.taking) => {
-                self.taking = None;
-                true
-            }
-            () = until.as_mut() => false,
+        }
+        if let Some(at) = opens
+            && self.is_connected
+        {
+            self.wake_by(at);
         }
     }
-}
 
-async fn taken(taking: &mut Option<Pin<Box<dyn Future<Output = ()> + Send>>>) {
-    match taking {
-        Some(taking) => taking.await,
-        None => std::future::pending().await,
+    /// Does what is due by now. Returns the requests that were to be answered by now.
+    fn tick(&mut self, now: Instant) -> Vec<EventId> {
+        self.wake = None;
+        let mut expired = Vec::new();
+        for index in 0..self.all.len() {
+            if let Some(expiry) = self.all[index].expiry.take_if(|expiry| expiry.at <= now) {
+                expired.push(expiry.request);
+            } else if let Some(Expiry { at, .. }) = self.all[index].expiry {
+                self.wake_by(at);
+            }
+            self.feed(index, |worker, outputs| worker.tick(now.into_std(), outputs));
+        }
+        if self.is_connected {
+            self.open(now);
+        }
+        expired
     }
 }
 
-async fn time(wake: Option<Instant>) {
-    match wake {
-        Some(wake) => sleep_until(wake).await,
-        None => std::future::pending().await,
+impl Registration {
+    fn by_lane(&self, mut frames: Frames) -> Frames {
+        if let Some(lane) = &self.lane {
+            frames.insert(0, lane.clone());
+        }
+        frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Service, Version, WorkerSettings, encode};
+    use crate::transport::{Kind, SocketSettings};
+
+    fn registrations() -> Arc<Registrations> {
+        let now = std::time::Instant::now();
+        Registrations::new([Worker::new(Service::new("echo").unwrap(), WorkerSettings::default(), now)])
+    }
+
+    /// Gives the registration a request, and says where to answer it.
+    fn give(registrations: &Arc<Registrations>, number: u64) -> Job {
+        let request = encode::assignment(Version::V2, &Address::new("client"), &[Bytes::from_static(b"x")]);
+        let now = std::time::Instant::now();
+        let mut state = registrations.lock();
+        state.feed(0, |worker, outputs| {
+            worker.opened(now, outputs);
+            worker.receive(request, now, outputs);
+        });
+        assert!(matches!(state.orders.pop_front(), Some((0, WorkerOutput::Request { .. }))));
+        Job { registrations: registrations.clone(), index: 0, number }
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_the_socket_does_not_take_ends_the_registration() {
+        let registrations = registrations();
+        let job = give(&registrations, 1);
+        // It is not connected, so it takes nothing.
+        let socket = Socket::open(Kind::Dealer, &SocketSettings::default()).unwrap();
+        registrations.lock().socket = Some(Arc::new(socket));
+        job.reply(Frames::new());
+        let mut state = registrations.lock();
+        state.end_refused(std::time::Instant::now());
+        assert!(matches!(state.orders.pop_front(), Some((0, WorkerOutput::Reopen { .. }))));
+    }
+
+    #[tokio::test]
+    async fn a_late_reply_does_not_take_away_the_time_of_the_request_that_came_since() {
+        let registrations = registrations();
+        let at = Instant::now();
+        let early = give(&registrations, 1);
+        early.expires(at, EventId::from_u128(1));
+        {
+            let mut state = registrations.lock();
+            state.feed_all(|worker, outputs| worker.lost(at.into_std(), outputs));
+            state.orders.clear();
+        }
+        let later = give(&registrations, 2);
+        later.expires(at, EventId::from_u128(2));
+        assert!(!early.reply(Frames::new()));
+        assert_eq!(registrations.lock().all[0].expiry.map(|expiry| expiry.number), Some(2));
+        assert!(later.reply(Frames::new()));
+        assert!(registrations.lock().all[0].expiry.is_none());
     }
 }

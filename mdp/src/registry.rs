@@ -1,15 +1,17 @@
 //! The registry as a task with a socket, and those who talk to it: brokers that announce themselves, followers that learn
 //! which brokers live.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use playhouse_engine::{Error, Result};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::protocol::Address;
+use crate::caller::deadline_in;
+use crate::protocol::{Address, Frames};
 use crate::protocol::{Registry, RegistrySettings, ToRegistry, decode_list};
 use crate::transport::{Change, Endpoint, Kind, Security, Socket, SocketSettings, check_exposure};
 
@@ -79,21 +81,30 @@ async fn serve(router: Socket, settings: RegistrySettings, stop: CancellationTok
         }
         let now = Instant::now().into_std();
         for mut frames in messages.drain(..) {
+            if frames.is_empty() {
+                continue;
+            }
             let from = Address::new(frames.remove(0));
             if frames.is_empty() {
                 registry.gone(&from, &mut outputs);
             } else {
                 registry.receive(from, &frames, now, &mut outputs);
             }
+            // Before the next: one message may be a list for every follower.
+            send(&router, &mut outputs);
         }
         registry.tick(now, &mut outputs);
-        for (to, mut frames) in outputs.drain(..) {
-            frames.insert(0, to.as_bytes().clone());
-            // A follower that is gone is forgotten as such, or by its silence.
-            let _ = router.send(frames);
-        }
+        send(&router, &mut outputs);
     }
     router.close().await;
+}
+
+fn send(router: &Socket, outputs: &mut Vec<(Address, Frames)>) {
+    for (to, mut frames) in outputs.drain(..) {
+        frames.insert(0, to.as_bytes().clone());
+        // A follower that is gone is forgotten as such, or by its silence.
+        let _ = router.send(frames);
+    }
 }
 
 /// Where the registry is, and how to talk to it.
@@ -128,10 +139,20 @@ impl RegistryAddress {
 }
 
 /// Announces a broker until `stop`, and then says that it goes.
-pub(crate) async fn announce(registry: RegistryAddress, endpoints: Vec<String>, stop: CancellationToken) -> Result<()> {
+pub(crate) async fn announce(registry: RegistryAddress, endpoints: Vec<String>, stop: CancellationToken) {
+    while let Err(error) = announce_once(&registry, &endpoints, &stop).await {
+        tracing::error!(%error, "the broker is not announced for now");
+        // Whom the registry lets in can change.
+        if stop.run_until_cancelled(sleep(registry.interval)).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn announce_once(registry: &RegistryAddress, endpoints: &[String], stop: &CancellationToken) -> Result<()> {
     let dealer = registry.connect().await?;
     let mut changes = dealer.changes();
-    let announcement = ToRegistry::Announce(endpoints).encode();
+    let announcement = ToRegistry::Announce(endpoints.to_vec()).encode();
     let mut beats = tokio::time::interval(registry.interval);
     beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -139,9 +160,9 @@ pub(crate) async fn announce(registry: RegistryAddress, endpoints: Vec<String>, 
             () = stop.cancelled() => break,
             _ = beats.tick() => {}
             change = changes.next() => match change {
-                Some(Change::Connected) => {}
+                Some(Change::Connected | Change::Trunk) => {}
                 Some(Change::Lost) => continue,
-                Some(Change::Rejected(reason)) => return Err(rejected(&registry, &reason)),
+                Some(Change::Rejected(reason)) => return Err(rejected(registry, &reason)),
                 None => return Err(Error::unavailable("the socket to the registry is closed")),
             },
         }
@@ -181,7 +202,7 @@ impl Brokers {
     /// `Unavailable` where the registry names none within `time`.
     pub async fn now(&self, time: Duration) -> Result<Vec<Endpoint>> {
         let mut follower = self.follow();
-        let deadline = Instant::now() + time;
+        let deadline = deadline_in(time);
         loop {
             let brokers = follower.now();
             if !brokers.is_empty() {
@@ -237,39 +258,72 @@ impl Drop for Follower {
     }
 }
 
-/// Asks the registry again and again, and keeps what it said last while it is away.
+/// How many brokers are followed at most: each is a connection, or several.
+const MOST: usize = 256;
+
+/// Leaves out of a list what is no address to connect to, what is in it twice, and what is too much: whoever may announce
+/// himself at the registry has written it.
+fn reachable(list: &[String]) -> Vec<String> {
+    let is_address = |broker: &&String| broker.parse().is_ok_and(|endpoint: Endpoint| endpoint.is_connectable());
+    let unique: BTreeSet<&String> = list.iter().filter(is_address).collect();
+    let brokers: Vec<String> = unique.into_iter().take(MOST).cloned().collect();
+    if brokers.len() < list.len() {
+        let (used, named) = (brokers.len(), list.len());
+        tracing::warn!(used, named, "the registry names brokers twice, more than {MOST}, or by what is no address");
+    }
+    brokers
+}
+
+/// Follows the registry until `stop`, whatever becomes of the connection.
 async fn follow(registry: RegistryAddress, brokers: watch::Sender<Vec<String>>, stop: CancellationToken) {
-    let followed = async {
-        let dealer = registry.connect().await?;
-        let mut changes = dealer.changes();
-        let mut beats = tokio::time::interval(registry.interval);
-        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut messages = Vec::new();
-        loop {
-            let ask = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                received = dealer.receive(&mut messages, BATCH) => { received?; false }
-                _ = beats.tick() => true,
-                change = changes.next() => match change {
-                    Some(Change::Connected) => true,
-                    Some(Change::Lost) => false,
-                    Some(Change::Rejected(reason)) => return Err(rejected(&registry, &reason)),
-                    None => return Err(Error::unavailable("the socket to the registry is closed")),
-                },
-            };
-            if ask {
-                let _ = dealer.send(ToRegistry::Follow.encode());
-            }
-            if let Some(list) = messages.drain(..).filter_map(|frames| decode_list(&frames)).next_back() {
-                brokers.send_if_modified(|known| {
-                    let is_new = *known != list;
-                    *known = list;
-                    is_new
-                });
-            }
+    while let Some(Err(error)) = stop.run_until_cancelled(follow_once(&registry, &brokers)).await {
+        tracing::error!(%error, registry = %registry.endpoint, "the registry cannot be followed for now");
+        // Whom the registry lets in can change.
+        if stop.run_until_cancelled(sleep(registry.interval)).await.is_none() {
+            return;
         }
-    };
-    if let Err(error) = followed.await {
-        tracing::error!(%error, registry = %registry.endpoint, "the registry cannot be followed");
+    }
+}
+
+/// Asks the registry again and again, and keeps what it said last while it is away.
+async fn follow_once(registry: &RegistryAddress, brokers: &watch::Sender<Vec<String>>) -> Result<()> {
+    let dealer = registry.connect().await?;
+    let mut changes = dealer.changes();
+    let mut beats = tokio::time::interval(registry.interval);
+    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut messages, mut said) = (Vec::new(), None);
+    loop {
+        let ask = tokio::select! {
+            received = dealer.receive(&mut messages, BATCH) => { received?; false }
+            _ = beats.tick() => true,
+            change = changes.next() => match change {
+                Some(Change::Connected | Change::Trunk) => true,
+                Some(Change::Lost) => false,
+                Some(Change::Rejected(reason)) => return Err(rejected(registry, &reason)),
+                None => return Err(Error::unavailable("the socket to the registry is closed")),
+            },
+        };
+        if ask {
+            let _ = dealer.send(ToRegistry::Follow.encode());
+        }
+        let list = messages.drain(..).filter_map(|frames| decode_list(&frames)).next_back();
+        if list.is_some() && list != said {
+            brokers.send_replace(list.as_deref().map(reachable).unwrap_or_default());
+            said = list;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_registry_names_is_used_as_far_as_it_can_be() {
+        let list = ["nonsense", "tcp://one:1", "tcp://*:5555", "tcp://two:0", "tcp://one:1", "ipc:///tmp/broker", ""];
+        let brokers = reachable(&list.map(str::to_owned));
+        assert_eq!(brokers, ["ipc:///tmp/broker", "tcp://one:1"]);
+        let many: Vec<String> = (1..=10_000).map(|port| format!("tcp://one:{port}")).collect();
+        assert_eq!(reachable(&many).len(), MOST);
     }
 }

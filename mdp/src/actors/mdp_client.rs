@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::body::{PARTIAL, SERVICE, body_of};
-use crate::caller::read_reply;
+use crate::caller::{deadline_in, read_reply};
 use crate::calls::{Answers, Calls};
 use crate::protocol::ClientSettings;
 use crate::protocol::{Frames, Service};
@@ -187,7 +187,7 @@ impl Actor for MdpClient {
     async fn handle(&self, event: &Event, _: &mut Outbox) -> Result<()> {
         let Some(running) = &self.running else { return Err(Error::internal("the client has not started")) };
         let service = self.service_of(event)?;
-        let longest = Instant::now() + self.deadline;
+        let longest = deadline_in(self.deadline);
         let deadline = event.deadline().map_or(longest, |deadline| deadline.min(longest));
         let Ok(slot) = timeout_at(deadline, running.slots.clone().acquire_owned()).await else {
             return Err(Error::timeout(format!("no room for a request to `{service}` in time")));
@@ -221,11 +221,11 @@ impl Running {
         // The id on the wire must be of one request only; the same event may come twice.
         let asked = if under_way.contains_key(&asked.id()) { asked.branch(asked.payload().clone()) } else { asked };
         let id = asked.id();
-        under_way.insert(id, Request { held: self.emitter.hold(event), _slot: slot });
+        under_way.insert(id, Some(Request { held: self.emitter.hold(event), _slot: slot }));
         drop(under_way);
         self.calls.request(id, service, body_of(&asked, envelope), deadline).inspect_err(|_| {
             // The failure is told by the handler's own event.
-            if let Some(request) = self.under_way.lock().remove(&id) {
+            if let Some(request) = self.under_way.end(id) {
                 request.held.done();
             }
         })
@@ -238,14 +238,27 @@ struct Request {
     _slot: OwnedSemaphorePermit,
 }
 
-/// The requests that wait for their replies, by the id that they have on the wire.
+/// The requests that wait for their replies, by the id that they have on the wire. While a part of a reply is emitted, the
+/// request is elsewhere, and its id is still taken.
 #[derive(Clone, Default)]
-struct UnderWay(Arc<Mutex<HashMap<EventId, Request>>>);
+struct UnderWay(Arc<Mutex<HashMap<EventId, Option<Request>>>>);
 
 impl UnderWay {
-    fn lock(&self) -> MutexGuard<'_, HashMap<EventId, Request>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<EventId, Option<Request>>> {
         // Nothing of anybody else's runs while it is held, so nothing panics.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, id: EventId) -> Option<Request> {
+        self.lock().get_mut(&id)?.take()
+    }
+
+    fn put_back(&self, id: EventId, request: Request) {
+        self.lock().insert(id, Some(request));
+    }
+
+    fn end(&self, id: EventId) -> Option<Request> {
+        self.lock().remove(&id)?
     }
 }
 
@@ -272,22 +285,20 @@ async fn emit(mut received: mpsc::Receiver<Answer>, under_way: UnderWay) {
     while let Some(answer) = received.recv().await {
         let (id, outcome) = match answer {
             Answer::Part(id, body) => {
-                let Some(request) = under_way.lock().remove(&id) else { continue };
-                match read_reply(request.held.event(), body) {
-                    Ok(part) => {
-                        log(request.held.send_from(0, part.with_attribute(PARTIAL, true)).await);
-                        under_way.lock().insert(id, request);
-                        continue;
-                    }
-                    Err(error) => {
-                        under_way.lock().insert(id, request);
-                        (id, Err(error))
-                    }
+                let Some(request) = under_way.take(id) else { continue };
+                let part = read_reply(request.held.event(), body);
+                if let Ok(part) = &part {
+                    log(request.held.send_from(0, part.clone().with_attribute(PARTIAL, true)).await);
+                }
+                under_way.put_back(id, request);
+                match part {
+                    Ok(_) => continue,
+                    Err(error) => (id, Err(error)),
                 }
             }
             Answer::End(id, outcome) => (id, outcome),
         };
-        let Some(request) = under_way.lock().remove(&id) else { continue };
+        let Some(request) = under_way.end(id) else { continue };
         match outcome.and_then(|body| read_reply(request.held.event(), body)) {
             Ok(reply) => {
                 log(request.held.send_from(0, reply.without_attribute(PARTIAL)).await);

@@ -14,10 +14,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::body::{PARTIAL, SERVICE, body_of, event_of, is_envelope};
+use crate::body::{Most, PARTIAL, SERVICE, body_of, event_of, is_envelope};
+use crate::caller::deadline_in;
 use crate::protocol::{Frames, Service, Version, failure_body};
 use crate::protocol::{Worker, WorkerSettings};
-use crate::registration::{Assignment, Registration, Workplace};
+use crate::registration::{self, Assignment, Job, Outcome, Workplace};
 use crate::registry::{Brokers, Follower};
 use crate::transport::{Endpoint, SocketSettings};
 
@@ -154,6 +155,7 @@ impl Light for MdpWorker {
             version: self.settings.version,
             deadline: self.deadline,
             limits: self.limits.clone(),
+            most: Most::of(&self.socket),
         }));
         self.requests = Some(requests.clone());
         let registrations = Registrations {
@@ -222,23 +224,36 @@ impl Registrations {
 
     fn register(&self, broker: &str, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> Result<()> {
         let endpoint: Endpoint = broker.parse()?;
-        for _ in 0..self.concurrency {
-            let (each, endpoint, stop) = (self.clone(), endpoint.clone(), stop.clone());
-            tasks.spawn(async move {
-                while let Err(error) = each.serve(endpoint.clone(), stop.clone()).await {
-                    tracing::error!(%error, broker = %endpoint, service = %each.service, "a registration failed");
-                    if stop.run_until_cancelled(tokio::time::sleep(FAILED)).await.is_none() {
-                        break;
-                    }
+        let (each, stop) = (self.clone(), stop.clone());
+        tasks.spawn(async move {
+            if each.serve(each.concurrency, &endpoint, &stop).await == Outcome::Apart {
+                let mut alone = JoinSet::new();
+                for _ in 0..each.concurrency {
+                    let (each, endpoint, stop) = (each.clone(), endpoint.clone(), stop.clone());
+                    alone.spawn(async move { each.serve(1, &endpoint, &stop).await });
                 }
-            });
-        }
+                while alone.join_next().await.is_some() {}
+            }
+        });
         Ok(())
     }
 
-    async fn serve(&self, broker: Endpoint, stop: CancellationToken) -> Result<()> {
-        let worker = Worker::new(self.service.clone(), self.settings.clone(), Instant::now().into_std());
-        Registration::new(worker).run(self.requests.clone(), broker, self.socket.clone(), stop).await
+    /// Runs `count` registrations over one connection, and begins anew where they fail.
+    async fn serve(&self, count: usize, broker: &Endpoint, stop: &CancellationToken) -> Outcome {
+        loop {
+            let now = Instant::now().into_std();
+            let worker = || Worker::new(self.service.clone(), self.settings.clone(), now);
+            let workers = std::iter::repeat_with(worker).take(count).collect();
+            match registration::run(workers, self.requests.clone(), broker, &self.socket, stop.clone()).await {
+                Ok(outcome) => return outcome,
+                Err(error) => {
+                    tracing::error!(%error, broker = %broker, service = %self.service, "a registration failed");
+                }
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(FAILED)).await.is_none() {
+                return Outcome::Stopped;
+            }
+        }
     }
 }
 
@@ -253,11 +268,11 @@ struct Inner {
     version: Version,
     deadline: Duration,
     limits: EnvelopeLimits,
+    most: Most,
 }
 
 struct Pending {
-    registration: Arc<Registration>,
-    number: u64,
+    job: Job,
     /// The id under which the client knows the event, where it came whole.
     wire: Option<EventId>,
     asked: Frames,
@@ -267,24 +282,37 @@ struct Pending {
 
 impl Pending {
     fn body_of(&self, reply: &Event) -> Frames {
-        match (self.wire, reply.error()) {
-            (Some(wire), _) => {
-                let whole = Event::with_id(wire, reply.payload().clone())
-                    .with_correlation_id(reply.correlation_id().into_owned())
-                    .with_attributes(reply.attributes().clone());
-                body_of(&reply.error().cloned().into_iter().fold(whole, Event::with_error), true)
-            }
-            (None, Some(error)) => failure_body(error, &self.asked),
-            (None, None) => body_of(reply, false),
+        let Some(wire) = self.wire else { return body_of(reply, false) };
+        let whole = Event::with_id(wire, reply.payload().clone())
+            .with_correlation_id(reply.correlation_id().into_owned())
+            .with_attributes(reply.attributes().clone());
+        body_of(&whole, true)
+    }
+
+    fn finish(self, reply: &Event, most: Most) {
+        if let Some(error) = reply.error() {
+            return self.fail(error, most);
+        }
+        let body = self.body_of(reply);
+        match most.check(&body) {
+            Ok(()) => drop(self.job.reply(body)),
+            Err(error) => self.fail(&error, most),
         }
     }
 
-    fn fail(self, error: &Error) {
-        let body = match self.wire {
+    fn fail(self, error: &Error, most: Most) {
+        let mut body = self.failure(error);
+        if most.check(&body).is_err() {
+            body = self.failure(&Error::new(error.kind(), "the error is too large to be told"));
+        }
+        self.job.reply(body);
+    }
+
+    fn failure(&self, error: &Error) -> Frames {
+        match self.wire {
             Some(wire) => body_of(&Event::with_id(wire, Payload::Empty).with_error(error.clone()), true),
             None => failure_body(error, &self.asked),
-        };
-        self.registration.reply(self.number, body);
+        }
     }
 }
 
@@ -298,14 +326,13 @@ impl Requests {
     }
 
     fn reply(&self, event: &Event) -> Result<()> {
-        if event.attribute(PARTIAL).and_then(|value| value.as_boolean()) == Some(true) {
+        let is_part = event.attribute(PARTIAL).and_then(|value| value.as_boolean()) == Some(true);
+        // A part that has failed on its way is the end.
+        if is_part && event.error().is_none() {
             return self.reply_partially(event);
         }
         match self.remove(event.id()) {
-            Some(pending) => {
-                let body = pending.body_of(event);
-                pending.registration.reply(pending.number, body);
-            }
+            Some(pending) => pending.finish(event, self.0.most),
             // Answered already, by its deadline or by an earlier reply.
             None => tracing::debug!(id = %event.id(), "a reply came for a request that has ended; it is dropped"),
         }
@@ -318,10 +345,17 @@ impl Requests {
         }
         let found = self.lock().get(&event.id()).map(|pending| {
             let body = pending.body_of(&event.clone().without_attribute(PARTIAL));
-            (pending.registration.clone(), pending.number, body)
+            (pending.job.clone(), body)
         });
-        if let Some((registration, number, body)) = found {
-            registration.reply_partially(number, body);
+        let Some((job, body)) = found else { return Ok(()) };
+        match self.0.most.check(&body) {
+            Ok(()) => drop(job.reply_partially(body)),
+            // A reply without this part would be a wrong one.
+            Err(error) => {
+                if let Some(pending) = self.remove(event.id()) {
+                    pending.fail(&error, self.0.most);
+                }
+            }
         }
         Ok(())
     }
@@ -330,29 +364,29 @@ impl Requests {
     fn settle(&self, id: EventId, outcome: Result<()>) {
         let Some(pending) = self.remove(id) else { return };
         match outcome {
-            Ok(()) => pending.fail(&Error::internal("the request ended without a reply")),
+            Ok(()) => pending.fail(&Error::internal("the request ended without a reply"), self.0.most),
             // The work was given up, as where the flow is aborted: another worker may do it.
-            Err(error) if error.kind() == Kind::Cancelled => pending.registration.give_back(pending.number),
-            Err(error) => pending.fail(&error),
+            Err(error) if error.kind() == Kind::Cancelled => pending.job.give_back(),
+            Err(error) => pending.fail(&error, self.0.most),
         }
     }
 
     /// Makes the event of a request, and waits for its reply from now on.
     fn open(&self, assignment: Assignment, permit: Arc<Permit>) -> Option<Event> {
-        let Assignment { registration, number, body } = assignment;
+        let Assignment { job, body } = assignment;
         let asked = body.clone();
         let is_whole = is_envelope(&body);
         let event = match event_of(body, &self.0.limits) {
             Ok(event) => event.without_error(),
             Err(error) => {
-                registration.reply(number, failure_body(&error, &asked));
+                job.reply(failure_body(&error, &asked));
                 return None;
             }
         };
         let wire = is_whole.then(|| event.id());
-        let deadline = event.deadline().unwrap_or_else(|| Instant::now() + self.0.deadline);
+        let deadline = event.deadline().unwrap_or_else(|| deadline_in(self.0.deadline));
         let service = self.0.service.as_str().to_owned();
-        let pending = Pending { registration: registration.clone(), number, wire, asked, _permit: permit };
+        let pending = Pending { job: job.clone(), wire, asked, _permit: permit };
         let mut waiting = self.lock();
         // The same event may be here twice, as after a redelivery to this very process.
         let event = if waiting.contains_key(&event.id()) { event.branch(event.payload().clone()) } else { event };
@@ -361,7 +395,7 @@ impl Requests {
             entry.insert(pending);
         }
         drop(waiting);
-        registration.expires(deadline, id);
+        job.expires(deadline, id);
         let requests = self.clone();
         let receipt = Receipt::new(move |outcome| requests.settle(id, outcome));
         Some(event.with_deadline(deadline).with_attribute(SERVICE, service).with_receipt(receipt))
@@ -374,7 +408,7 @@ impl Workplace for Requests {
         async move {
             let Ok(permit) = requests.0.emitter.permit() else {
                 // The flow stops: another worker does it.
-                return assignment.registration.give_back(assignment.number);
+                return assignment.job.give_back();
             };
             let permit = Arc::new(permit);
             if let Some(event) = requests.open(assignment, permit.clone())
@@ -387,7 +421,7 @@ impl Workplace for Requests {
 
     fn expire(&self, request: EventId) {
         if let Some(pending) = self.remove(request) {
-            pending.fail(&Error::timeout(format!("`{}` did not reply in time", self.0.service)));
+            pending.fail(&Error::timeout(format!("`{}` did not reply in time", self.0.service)), self.0.most);
         }
     }
 }

@@ -10,7 +10,7 @@ pub struct Address(Bytes);
 
 /// What the identities of our own sockets begin with, so that a broker can tell them errors that the protocol has no words
 /// for.
-const OURS: &[u8] = b"ph:";
+pub(crate) const OURS: &[u8] = b"ph:";
 
 impl Address {
     /// Takes the bytes as they came.

@@ -7,55 +7,23 @@
 //! A request whose connection is lost goes to another broker, or to the same when it is back, at most `attempts` times: the
 //! protocol takes work to be such that it can be done twice. Once a part of the reply has come, it is not sent again.
 
+mod links;
+mod settings;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use playhouse_engine::Envelope;
 use playhouse_engine::{Error, EventId, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{Frames, Service, ToClient, Version, decode_at_client, encode, read_failure};
-use refusals::Refusals;
+pub use self::settings::ClientSettings;
+
+use self::links::{Link, Refusal};
+use super::{Frames, Service, ToClient, decode_at_client, encode, read_failure};
 
 /// How long to wait before a socket that took no more is tried again, unless it shows a sign of life before.
 const FULL: Duration = Duration::from_millis(10);
-
-/// How a client asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ClientSettings {
-    /// The version of the protocol.
-    pub version: Version,
-    /// Whether requests travel as whole events, which every playhouse worker understands. Workers of others want the plain
-    /// payload.
-    pub envelope: bool,
-    /// How often a request is sent, at most, when connections are lost under it.
-    pub attempts: u32,
-    /// How long to wait for a reply before the request is sent again, over a new connection. Without it, as long as the
-    /// request's own time allows: work that takes long is then not done twice.
-    #[serde(with = "humantime_serde")]
-    pub attempt: Option<Duration>,
-    /// How many requests in envelopes wait for their replies at one broker at a time.
-    pub window: usize,
-    /// How many connections plain requests have, each for one request at a time.
-    pub connections: usize,
-    /// How many requests there are in all, those that wait for a connection included; more are refused.
-    pub requests: usize,
-}
-
-impl Default for ClientSettings {
-    fn default() -> Self {
-        Self {
-            version: Version::default(),
-            envelope: true,
-            attempts: 3,
-            attempt: None,
-            window: 1_024,
-            connections: 64,
-            requests: 4_096,
-        }
-    }
-}
 
 /// The number of a connection, never used twice by one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,18 +70,6 @@ pub enum ClientOutput {
 }
 
 #[derive(Debug)]
-struct Link {
-    broker: String,
-    is_up: bool,
-    /// The socket took no more when it was last asked.
-    is_full: bool,
-    /// How many requests wait for a reply over it.
-    under_way: usize,
-    /// The one request of a plain link.
-    request: Option<EventId>,
-}
-
-#[derive(Debug)]
 struct Request {
     service: Service,
     body: Frames,
@@ -145,6 +101,8 @@ pub struct Client {
     /// Where the next request goes, or the next link.
     turn: usize,
     links: HashMap<LinkId, Link>,
+    /// Brokers to which the last link failed.
+    refusals: HashMap<String, Refusal>,
     /// The links in the order of opening; for plain requests those that are idle and connected.
     ready: VecDeque<LinkId>,
     last_link: u64,
@@ -153,7 +111,6 @@ pub struct Client {
     waiting: VecDeque<EventId>,
     /// When which request ends or is sent again.
     times: BTreeSet<(Instant, EventId)>,
-    refusals: Refusals,
     counters: ClientCounters,
 }
 
@@ -166,12 +123,12 @@ impl Client {
             brokers: Vec::new(),
             turn: 0,
             links: HashMap::new(),
+            refusals: HashMap::new(),
             ready: VecDeque::new(),
             last_link: 0,
             requests: HashMap::new(),
             waiting: VecDeque::new(),
             times: BTreeSet::new(),
-            refusals: Refusals::default(),
             counters: ClientCounters::default(),
         }
     }
@@ -184,9 +141,12 @@ impl Client {
             self.close(id, outputs);
             self.give_back(id, now, outputs);
         }
-        self.brokers = brokers;
-        if self.settings.envelope {
-            self.open_missing(outputs);
+        self.refusals.retain(|broker, _| brokers.contains(broker));
+        self.brokers = Vec::new();
+        for broker in brokers {
+            if !self.brokers.contains(&broker) {
+                self.brokers.push(broker);
+            }
         }
         self.place(now, outputs);
     }
@@ -194,7 +154,8 @@ impl Client {
     /// Takes a request that must end by `deadline`. Where it is in an envelope, `id` must be the one that the head names.
     ///
     /// # Errors
-    /// `Overloaded` where there are as many requests as the settings allow; `Conflict` where one has this id.
+    /// `Overloaded` where there are as many requests as the settings allow; `Conflict` where one has this id; `Timeout` where the
+    /// time is up already.
     pub fn request(
         &mut self,
         id: EventId,
@@ -210,6 +171,9 @@ impl Client {
         }
         if self.requests.contains_key(&id) {
             return Err(Error::conflict(format!("a request of the event `{id}` is under way already")));
+        }
+        if deadline <= now {
+            return Err(Error::timeout(format!("the time for the request to `{service}` was up before it was sent")));
         }
         // For a message: in whole milliseconds, as it was set.
         let allowed = (deadline.saturating_duration_since(now) + Duration::from_micros(500)).as_millis();
@@ -237,6 +201,7 @@ impl Client {
         if !link.is_up {
             link.is_up = true;
             link.is_full = false;
+            self.refusals.remove(&link.broker);
             if !self.settings.envelope {
                 self.ready.push_back(id);
             }
@@ -256,29 +221,20 @@ impl Client {
         self.place(now, outputs);
     }
 
-    /// The broker of the link does not let this client in, for the reason in `error`: it is left alone for a while. Where
-    /// none of the brokers lets it in, what waits ends with that error.
-    pub fn rejected(&mut self, id: LinkId, error: Error, now: Instant, outputs: &mut Vec<ClientOutput>) {
-        let Some(link) = self.links.get(&id) else { return };
-        self.refusals.add(&link.broker, error, now);
-        self.close(id, outputs);
-        self.give_back(id, now, outputs);
-        self.place(now, outputs);
-    }
-
-    /// The link's socket took no more: the request waits for room.
-    pub fn unsent(&mut self, id: LinkId, request: EventId, now: Instant) {
+    /// The link's socket took no more: the request waits for room, or, where it is a plain one, for another link.
+    pub fn unsent(&mut self, id: LinkId, request: EventId, now: Instant, outputs: &mut Vec<ClientOutput>) {
+        let Some(waiting) = self.requests.get_mut(&request).filter(|waiting| waiting.link == Some(id)) else { return };
+        waiting.link = None;
+        waiting.attempts = waiting.attempts.saturating_sub(1);
+        if let Some(end) = waiting.attempt_ends.take() {
+            self.times.remove(&(end, request));
+        }
+        self.waiting.push_front(request);
+        self.times.insert((now + FULL, request));
         if let Some(link) = self.links.get_mut(&id) {
             link.is_full = true;
-            link.under_way = link.under_way.saturating_sub(1);
-            link.request = None;
         }
-        if let Some(waiting) = self.requests.get_mut(&request) {
-            waiting.link = None;
-            waiting.attempts = waiting.attempts.saturating_sub(1);
-            self.waiting.push_front(request);
-            self.times.insert((now + FULL, request));
-        }
+        self.leave(id, outputs);
     }
 
     /// Takes what came over the link.
@@ -289,11 +245,17 @@ impl Client {
         let Ok(message) = decode_at_client(self.settings.version, frames) else {
             self.counters.malformed += 1;
             if let Some(request) = only {
+                // What comes next over such a link is nobody's.
                 let error = Error::malformed("the broker sent what is no message of the protocol");
-                self.finish(request, Err(error), outputs);
+                self.give_up(request, error, outputs);
             }
             return self.place(now, outputs);
         };
+        if only.is_none() && !self.settings.envelope {
+            // Nobody has asked: were it kept, the next would take this for an answer.
+            self.counters.unmatched += 1;
+            return self.close(id, outputs);
+        }
         let (service, body, is_final) = match message {
             ToClient::Partial { service, body } => (service, body, false),
             ToClient::Final { service, body } => (service, body, true),
@@ -365,13 +327,7 @@ impl Client {
     /// Returns when [`Client::tick`] has something to do next.
     #[must_use]
     pub fn next_tick(&self) -> Option<Instant> {
-        self.times.first().map(|(time, _)| *time)
-    }
-
-    /// Says whether a request with this id has not ended.
-    #[must_use]
-    pub fn is_under_way(&self, id: EventId) -> bool {
-        self.requests.contains_key(&id)
+        self.times.first().map(|(time, _)| *time).into_iter().chain(self.next_try()).min()
     }
 
     /// Returns how many requests have not ended.
@@ -388,40 +344,20 @@ impl Client {
 
     /// Sends what waits, as far as there are links for it.
     fn place(&mut self, now: Instant, outputs: &mut Vec<ClientOutput>) {
+        if let Some(error) = self.hopeless(now) {
+            for id in std::mem::take(&mut self.waiting) {
+                self.give_up(id, error.clone(), outputs);
+            }
+        }
         while let Some(&id) = self.waiting.front() {
             let Some(link) = self.choose() else { break };
             self.waiting.pop_front();
             self.send(id, link, now, outputs);
         }
-        if self.waiting.is_empty() {
-            return;
-        }
-        self.refusals.expire(now);
-        if let Some(error) = self.refusals.of_all(&self.brokers).cloned() {
-            for id in std::mem::take(&mut self.waiting) {
-                self.give_up(id, error.clone(), outputs);
-            }
-        } else if self.settings.envelope {
-            self.open_missing(outputs);
-        } else {
+        self.open_missing(now, outputs);
+        if !self.settings.envelope {
             self.open_for_waiting(outputs);
         }
-    }
-
-    /// Chooses the link for the next request: the brokers in turn.
-    fn choose(&mut self) -> Option<LinkId> {
-        if !self.settings.envelope {
-            return self.ready.pop_front();
-        }
-        for _ in 0..self.ready.len() {
-            self.turn = (self.turn + 1) % self.ready.len();
-            let id = self.ready[self.turn];
-            let window = self.settings.window;
-            if self.links.get(&id).is_some_and(|link| link.is_up && !link.is_full && link.under_way < window) {
-                return Some(id);
-            }
-        }
-        None
     }
 
     fn send(&mut self, id: EventId, link_id: LinkId, now: Instant, outputs: &mut Vec<ClientOutput>) {
@@ -445,54 +381,12 @@ impl Client {
         if let Some(end) = request.attempt_ends.take() {
             self.times.remove(&(end, id));
         }
-        // A reply of which a part has come is waited for until the end.
-        if !request.has_part {
-            request.attempt_ends = Some(now + allowed);
-            self.times.insert((now + allowed, id));
-        }
-    }
-
-    /// Opens a link to every broker that has none, but for those that do not let this client in.
-    fn open_missing(&mut self, outputs: &mut Vec<ClientOutput>) {
-        for broker in self.brokers.clone() {
-            if !self.refusals.has(&broker) && !self.links.values().any(|link| link.broker == broker) {
-                self.open(broker, outputs);
-            }
-        }
-    }
-
-    /// Opens links for plain requests that wait: to every broker, for nobody knows which of them lives.
-    fn open_for_waiting(&mut self, outputs: &mut Vec<ClientOutput>) {
-        for _ in 0..self.brokers.len() {
-            self.turn = (self.turn + 1) % self.brokers.len();
-            let broker = self.brokers[self.turn].clone();
-            if self.refusals.has(&broker) {
-                continue;
-            }
-            let opening = self.links.values().filter(|link| !link.is_up && link.broker == broker).count();
-            let wanted = self.waiting.len().saturating_sub(opening);
-            let free = self.settings.connections.saturating_sub(self.links.len());
-            for _ in 0..wanted.min(free) {
-                self.open(broker.clone(), outputs);
-            }
-        }
-    }
-
-    fn open(&mut self, broker: String, outputs: &mut Vec<ClientOutput>) {
-        self.last_link += 1;
-        let id = LinkId(self.last_link);
-        let link = Link { broker: broker.clone(), is_up: false, is_full: false, under_way: 0, request: None };
-        self.links.insert(id, link);
-        if self.settings.envelope {
-            self.ready.push_back(id);
-        }
-        outputs.push(ClientOutput::Open { link: id, broker });
-    }
-
-    fn close(&mut self, id: LinkId, outputs: &mut Vec<ClientOutput>) {
-        if self.links.remove(&id).is_some() {
-            self.ready.retain(|ready| *ready != id);
-            outputs.push(ClientOutput::Close { link: id });
+        let end = now + allowed;
+        // A reply of which a part has come is waited for until the end. An attempt that would last to the deadline ends with
+        // it; a time of its own would be the same entry, and would take the deadline's with it.
+        if !request.has_part && end < request.deadline {
+            request.attempt_ends = Some(end);
+            self.times.insert((end, id));
         }
     }
 
@@ -530,17 +424,6 @@ impl Client {
         let Some(link) = self.requests.get_mut(&id).and_then(|request| request.link.take()) else { return };
         self.leave(link, outputs);
         self.waiting.push_front(id);
-    }
-
-    /// A request goes off a link over which its reply may still come.
-    fn leave(&mut self, id: LinkId, outputs: &mut Vec<ClientOutput>) {
-        if self.settings.envelope {
-            if let Some(link) = self.links.get_mut(&id) {
-                link.under_way = link.under_way.saturating_sub(1);
-            }
-        } else {
-            self.close(id, outputs);
-        }
     }
 
     fn give_up(&mut self, id: EventId, error: Error, outputs: &mut Vec<ClientOutput>) {
@@ -593,10 +476,14 @@ impl Client {
             [] => "none is known".to_owned(),
             brokers => format!("tried `{}`", brokers.join("`, `")),
         };
-        Error::unavailable(format!("no broker could be reached for `{service}` within {allowed:?}: {brokers}"))
+        let error =
+            Error::unavailable(format!("no broker could be reached for `{service}` within {allowed:?}: {brokers}"));
+        match self.trouble() {
+            Some(trouble) => error.caused_by(trouble.clone()),
+            None => error,
+        }
     }
 }
 
-mod refusals;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ mod version;
 mod worker;
 
 pub use address::Address;
+pub(crate) use address::OURS;
 pub use broker::{
     Accounts, Broker, BrokerLimits, BrokerSettings, BrokerStatistics, Counters, Output, ServiceStatistics,
 };

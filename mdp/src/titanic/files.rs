@@ -38,7 +38,14 @@ pub(crate) trait File: Send + 'static {
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    _lock: fs::File,
+    lock: fs::File,
+}
+
+impl Drop for Folder {
+    /// Closing the file is not enough: a process that another thread starts just now has it open for a moment too.
+    fn drop(&mut self) {
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Folder {
@@ -60,7 +67,7 @@ impl Folder {
         let lock =
             options().open(path.join(Self::LOCK)).map_err(|error| failed("cannot open the file `lock`", error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_path_buf(), lock }),
             Err(TryLockError::WouldBlock) => {
                 let message = format!("`{}`: in use by another broker, expected a folder of its own", path.display());
                 Err(Error::conflict(message))
@@ -147,4 +154,20 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_path: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_free_at_once_whoever_has_its_files_open() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::open(place.path()).unwrap();
+        // As a process has it that is being started.
+        let _inherited = folder.lock.try_clone().unwrap();
+        assert!(Folder::open(place.path()).is_err());
+        drop(folder);
+        assert!(Folder::open(place.path()).is_ok());
+    }
 }

@@ -57,6 +57,8 @@ struct Shared {
     closing: CancellationToken,
     changes: broadcast::Sender<Change>,
     settings: SocketSettings,
+    /// How many lanes it uses where the peer knows them.
+    lanes: Option<usize>,
     config: ConnectionConfig,
 }
 
@@ -79,7 +81,7 @@ struct Receiver {
 }
 
 impl Dealer {
-    pub(super) fn open(settings: &SocketSettings) -> Self {
+    pub(super) fn open(settings: &SocketSettings, lanes: Option<usize>) -> Self {
         let options = omq::options(settings);
         let mut config = ConnectionConfig::new(Role::Client, SocketType::Dealer).mechanism(options.mechanism);
         config.max_message_size = options.max_message_size;
@@ -96,6 +98,7 @@ impl Dealer {
             closing: CancellationToken::new(),
             changes,
             settings: settings.clone(),
+            lanes,
             config,
         });
         Self { shared, tasks: TaskTracker::new(), within: OnceLock::new() }

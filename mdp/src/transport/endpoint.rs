@@ -47,7 +47,7 @@ impl Endpoint {
     }
 
     /// Says whether anybody can be there: nobody is at `*`, and nobody at port 0.
-    pub(super) fn is_connectable(&self) -> bool {
+    pub(crate) fn is_connectable(&self) -> bool {
         !matches!(&self.0, Place::Tcp { host, port } if host == "*" || *port == 0)
     }
 

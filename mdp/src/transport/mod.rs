@@ -2,6 +2,7 @@
 
 mod dealer;
 mod endpoint;
+mod lanes;
 mod omq;
 mod router;
 mod security;

@@ -19,11 +19,12 @@ use tokio_util::task::TaskTracker;
 
 use super::stream::{Listener, not_bound};
 use super::wire::{Link, Pushed};
-use super::{Change, Endpoint, Kind, Refused, SocketSettings, omq};
+use super::{Change, Endpoint, Kind, Refused, SocketSettings, lanes, omq};
 use crate::protocol::Frames;
 
 mod handshakes;
 mod peer;
+mod trunk;
 
 use handshakes::Handshakes;
 
@@ -59,9 +60,17 @@ struct Shared {
     config: ConnectionConfig,
 }
 
+/// The way to a peer.
+#[derive(Clone, Debug)]
+struct Route {
+    link: Arc<Link>,
+    /// It shares the link with others, so that its address goes with each message.
+    is_lane: bool,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    peers: HashMap<Bytes, Arc<Link>>,
+    peers: HashMap<Bytes, Route>,
     inbox: VecDeque<Frames>,
     /// Whose buffers hold something that is not written.
     unwritten: Vec<Arc<Link>>,
@@ -77,6 +86,7 @@ impl Router {
         let options = omq::options(settings);
         let mut config = ConnectionConfig::new(Role::Server, SocketType::Router).mechanism(options.mechanism);
         config.max_message_size = options.max_message_size;
+        config.identity = Bytes::from_static(lanes::ROUTER);
         let (changes, _) = broadcast::channel(CHANGES);
         let shared = Arc::new(Shared {
             state: Mutex::default(),
@@ -155,15 +165,17 @@ impl Router {
 
     pub(super) fn send(&self, frames: Frames) -> Result<(), Refused> {
         let mut state = self.shared.state();
-        let Some(link) = frames.first().and_then(|address| state.peers.get(address)).cloned() else {
+        let Some(route) = frames.first().and_then(|address| state.peers.get(address)) else {
             drop(state);
             return match self.within.get() {
                 Some(within) => within.send(frames),
                 None => Err(Refused::Unroutable(frames)),
             };
         };
-        match link.push(&frames[1..], &self.shared.settings) {
+        let link = &route.link;
+        match link.push(&frames[usize::from(!route.is_lane)..], &self.shared.settings) {
             Pushed::First => {
+                let link = link.clone();
                 if state.unwritten.is_empty() {
                     self.shared.written.notify_one();
                 }

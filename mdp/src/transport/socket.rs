@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 #[cfg(feature = "zeromq")]
 use super::zeromq;
-use super::{Backend, Endpoint, SocketSettings, dealer, omq, router};
+use super::{Backend, Endpoint, SocketSettings, dealer, lanes, omq, router};
 use crate::protocol::Frames;
 
 /// What a socket is for, in the words of ZeroMQ.
@@ -55,6 +55,10 @@ pub enum Change {
     /// A peer is there: messages go to it and come from it. A DEALER that connects takes none before this, and what it took before
     /// a [`Change::Lost`] does not go to the next peer: whoever wants it sent again does so now.
     Connected,
+    /// As [`Change::Connected`], for a DEALER of [`Socket::with_lanes`]: its peer takes every message by the lane whose address
+    /// (`ph:` and what the sender likes) is the first frame, and answers by it. Each lane is a peer of its own to the ROUTER,
+    /// from its first message to one of the address alone, which closes it.
+    Trunk,
     /// A peer is gone. What was sent to it may have reached it or not. The socket connects again by itself.
     Lost,
     /// The peer let this socket know that it is not welcome, and why: by its answer, or because it asks for other security. The
@@ -103,12 +107,32 @@ impl Socket {
     pub fn open(kind: Kind, settings: &SocketSettings) -> Result<Self> {
         let backend = match settings.backend {
             Backend::Omq if kind == Kind::Router => Inner::Router(router::Router::open(settings)),
-            Backend::Omq if kind == Kind::Dealer => Inner::Dealer(dealer::Dealer::open(settings)),
+            Backend::Omq if kind == Kind::Dealer => Inner::Dealer(dealer::Dealer::open(settings, None)),
             Backend::Omq => Inner::Omq(omq::Omq::open(kind, settings)?),
             #[cfg(feature = "zeromq")]
             Backend::Zeromq => Inner::Zeromq(zeromq::Zeromq::open(kind, settings)?),
         };
         Ok(Self { kind, backend })
+    }
+
+    /// Opens a DEALER with an identity made up for it, that uses so many lanes where the peer knows them, and room for what each
+    /// of them sends: see [`Change::Trunk`].
+    ///
+    /// # Errors
+    /// As [`Socket::open`].
+    ///
+    /// # Panics
+    /// As [`Socket::open`].
+    pub fn with_lanes(count: usize, settings: &SocketSettings) -> Result<Self> {
+        let settings = SocketSettings { identity: Some(lanes::identity()), ..settings.clone() };
+        match settings.backend {
+            Backend::Omq => {
+                let dealer = dealer::Dealer::open(&settings, Some(count));
+                Ok(Self { kind: Kind::Dealer, backend: Inner::Dealer(dealer) })
+            }
+            #[cfg(feature = "zeromq")]
+            Backend::Zeromq => Self::open(Kind::Dealer, &settings),
+        }
     }
 
     /// Returns what the socket is for.

@@ -185,3 +185,46 @@ async fn a_call_that_is_given_up_is_forgotten() {
     }
     broker.stop().await;
 }
+
+#[tokio::test]
+async fn a_broker_to_which_nothing_can_be_connected_ends_requests_at_once() {
+    for envelope in [true, false] {
+        let caller = caller(&Brokers::at("tcp://127.0.0.1:0").unwrap(), Version::V2, envelope);
+        let began = std::time::Instant::now();
+        let error = call(&caller, "any", "x").await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Malformed);
+        assert!(error.to_string().contains("`tcp://127.0.0.1:0`") && began.elapsed() < PATIENCE / 2, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_takes_no_parts_keeps_nobody_else_from_his_end() {
+    let broker = Broker::start().await;
+    let mut service = Probe::new(worker("count", &broker.brokers(), Version::V2)).await.unwrap();
+    let caller = caller(&broker.brokers(), Version::V2, true);
+    let _idle = caller.parts("count", &Event::new("x"), PATIENCE / 20).unwrap();
+    let request = service.output().await.unwrap();
+    for _ in 0..100 {
+        service.send(request.derive("part").with_attribute(PARTIAL, true)).await.unwrap();
+    }
+    let ask = async || caller.call("nobody", &Event::new("x"), PATIENCE / 10).await.unwrap_err().kind();
+    let error = tokio::time::timeout(PATIENCE, ask()).await.unwrap();
+    assert_eq!(error, Kind::Timeout);
+    service.send(request.derive("the end")).await.unwrap();
+    drop(request);
+    service.stop().await.unwrap();
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn one_event_may_be_asked_several_times_at_once_and_for_as_long_as_it_takes() {
+    let broker = Broker::start().await;
+    let flow = serve(worker("echo", &broker.brokers(), Version::V2), echo).await;
+    let caller = caller(&broker.brokers(), Version::V2, true);
+    let event = Event::new("hello");
+    let ask = || caller.call("echo", &event, Duration::MAX);
+    let (first, second, third) = tokio::join!(ask(), ask(), ask());
+    assert!([first, second, third].iter().all(Result::is_ok));
+    stop(flow).await;
+    broker.stop().await;
+}

@@ -4,6 +4,7 @@
 
 mod broker;
 mod client;
+mod lanes;
 mod registry;
 mod support;
 mod worker;

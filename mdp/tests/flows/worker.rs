@@ -3,10 +3,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use playhouse_engine::testing::Probe;
-use playhouse_engine::{Actor, Director, Error, Event, Kind, Outbox, Policy, Result, filter};
+use playhouse_engine::{Director, Error, Event, Kind, Result, filter};
 use playhouse_mdp::protocol::Version;
 use playhouse_mdp::{PARTIAL, SERVICE};
-use tokio::sync::Barrier;
 
 use crate::support::*;
 
@@ -141,38 +140,6 @@ async fn a_part_of_a_reply_is_refused_where_the_version_has_none() {
     broker.stop().await;
 }
 
-/// Answers when as many requests are there at once.
-struct Together(Arc<Barrier>);
-
-impl Actor for Together {
-    async fn handle(&self, event: &Event, out: &mut Outbox) -> Result<()> {
-        self.0.wait().await;
-        out.push(event.clone());
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn concurrency_is_the_number_of_requests_at_a_time() {
-    for version in VERSIONS {
-        let broker = Broker::start().await;
-        let mut director = Director::new("service");
-        let worker = director.register("worker", worker("together", &broker.brokers(), version).concurrency(4));
-        let together = Together(Arc::new(Barrier::new(4)));
-        let policy = Policy { workers: 4.into(), ..Policy::default() };
-        let together = director.register_with("together", together, policy);
-        director.connect(worker, together);
-        director.connect(together, worker);
-        let flow = director.build().unwrap().start().await.unwrap();
-        let caller = caller(&broker.brokers(), version, true);
-        let one = || call(&caller, "together", "x");
-        let (a, b, c, d) = tokio::join!(one(), one(), one(), one());
-        assert!([a, b, c, d].iter().all(Result::is_ok));
-        stop(flow).await;
-        broker.stop().await;
-    }
-}
-
 #[tokio::test]
 async fn a_worker_that_vanishes_leaves_its_request_to_another() {
     for version in VERSIONS {
@@ -242,4 +209,63 @@ async fn a_worker_registers_again_after_the_broker_came_back() {
         stop(flow).await;
         broker.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_reply_over_the_limits_is_an_error_at_once_and_the_worker_stays() {
+    // The first is too large for a frame, the second for the connection.
+    for size in [2 << 20, 9 << 20] {
+        let broker = Broker::start().await;
+        let served = Arc::new(AtomicUsize::new(0));
+        let counted = served.clone();
+        let flow = serve(worker("large", &broker.brokers(), Version::V2), move |request: &Event| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            if request.payload().to_string() == "small" { request.clone() } else { request.derive(vec![7; size]) }
+        })
+        .await;
+        for envelope in [true, false] {
+            let caller = caller(&broker.brokers(), Version::V2, envelope);
+            let error = call(&caller, "large", "large").await.unwrap_err();
+            assert_eq!(error.kind(), Kind::TooLarge, "{error}");
+            assert_eq!(call(&caller, "large", "small").await.unwrap(), "small");
+        }
+        assert_eq!(served.load(Ordering::Relaxed), 4, "no request was given to a worker twice");
+        assert_eq!(broker.server().statistics().await.unwrap().counters.registered, 1);
+        stop(flow).await;
+        broker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_part_over_the_limits_ends_its_request() {
+    let broker = Broker::start().await;
+    let mut probe = Probe::new(worker("count", &broker.brokers(), Version::V2)).await.unwrap();
+    let caller = caller(&broker.brokers(), Version::V2, true);
+    for size in [2 << 20, 9 << 20] {
+        let event = Event::new("x");
+        let (reply, ()) = tokio::join!(caller.call("count", &event, PATIENCE), async {
+            let request = probe.output().await.unwrap();
+            probe.send(request.derive(vec![7; size]).with_attribute(PARTIAL, true)).await.unwrap();
+            probe.send(request.derive("the end")).await.unwrap();
+        });
+        assert_eq!(reply.unwrap_err().kind(), Kind::TooLarge);
+    }
+    assert_eq!(broker.server().statistics().await.unwrap().counters.registered, 1);
+    probe.stop().await.unwrap();
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn an_error_that_carries_a_large_payload_is_told_without_it() {
+    let broker = Broker::start().await;
+    let mut probe = Probe::new(worker("job", &broker.brokers(), Version::V2)).await.unwrap();
+    let caller = caller(&broker.brokers(), Version::V2, true);
+    let event = Event::new("x");
+    let (reply, ()) = tokio::join!(caller.call("job", &event, PATIENCE), async {
+        let failed = probe.output().await.unwrap().derive(vec![7; 9 << 20]).with_error(Error::conflict("no"));
+        probe.send(failed.with_attribute(PARTIAL, true)).await.unwrap();
+    });
+    assert_eq!(reply.unwrap_err().kind(), Kind::Conflict);
+    probe.stop().await.unwrap();
+    broker.stop().await;
 }

@@ -5,6 +5,7 @@
 mod connections;
 mod exchange;
 mod hostile;
+mod lanes;
 mod libzmq;
 mod security;
 mod servers;

@@ -2,7 +2,9 @@ use bytes::Bytes;
 use playhouse_engine::{Event, Kind};
 
 use super::*;
-use crate::protocol::failure_body;
+use crate::protocol::{Version, failure_body};
+
+mod random;
 
 const ONE: &str = "tcp://one:5555";
 const TWO: &str = "tcp://two:5555";
@@ -271,6 +273,16 @@ fn t8_an_attempt_without_a_reply_is_made_again_over_a_new_link_until_there_were_
 }
 
 #[test]
+fn an_attempt_as_long_as_the_request_itself_does_not_take_the_deadline_away() {
+    let settings = ClientSettings { attempt: Some(Duration::from_secs(1)), ..ClientSettings::default() };
+    let (mut bench, links) = Bench::connected(settings, &[ONE]);
+    let event = Event::new("a");
+    bench.request(event.id(), whole(&event), 1_000);
+    bench.lost(links[0]);
+    assert_eq!(finished(&bench.after(1_000)), [(event.id(), Err(Kind::Timeout))]);
+}
+
+#[test]
 fn a_plain_link_serves_one_request_after_the_other() {
     let (mut bench, link, id) = asked();
     assert_eq!(finished(&bench.replied(link, plain("A"))), [(id, Ok("A".into()))]);
@@ -283,13 +295,16 @@ fn plain_requests_have_no_more_links_than_allowed() {
     let mut bench = Bench::new(ClientSettings { connections: 2, ..plain_settings() });
     bench.brokers(&[ONE]);
     let ids: Vec<EventId> = (0..3).map(|_| EventId::unique()).collect();
-    let links: Vec<LinkId> =
+    let tried: Vec<LinkId> =
         ids.iter().flat_map(|&id| opened(&bench.request(id, plain("a"), 1_000)).first().map(|open| open.0)).collect();
-    assert_eq!(links.len(), 2);
-    let first = sent(&bench.up(links[0]))[0].1;
-    bench.up(links[1]);
-    let outputs = bench.replied(links[0], plain("A"));
-    assert_eq!((finished(&outputs)[0].0, sent(&outputs)), (first, vec![(links[0], ids[2])]));
+    // One link shows whether the broker is there, and then there are more.
+    assert_eq!(tried.len(), 1);
+    let outputs = bench.up(tried[0]);
+    let (first, further) = (sent(&outputs)[0].1, opened(&outputs));
+    assert_eq!(further.len(), 1);
+    bench.up(further[0].0);
+    let outputs = bench.replied(tried[0], plain("A"));
+    assert_eq!((finished(&outputs)[0].0, sent(&outputs)), (first, vec![(tried[0], ids[2])]));
 }
 
 #[test]
@@ -334,7 +349,7 @@ fn what_the_socket_does_not_take_is_sent_a_little_later() {
     let (mut bench, links) = Bench::connected(ClientSettings::default(), &[ONE]);
     let event = Event::new("a");
     bench.request(event.id(), whole(&event), 1_000);
-    bench.client.unsent(links[0], event.id(), bench.now);
+    bench.client.unsent(links[0], event.id(), bench.now, &mut Vec::new());
     assert_eq!(sent(&bench.after(10)), [(links[0], event.id())]);
 }
 
@@ -375,6 +390,44 @@ fn a_plain_request_goes_to_the_broker_that_lives() {
 }
 
 #[test]
+fn a_broker_that_cannot_be_reached_for_now_is_tried_again_and_told_of_when_the_time_is_up() {
+    for envelope in [false, true] {
+        let mut bench = Bench::new(ClientSettings { envelope, ..ClientSettings::default() });
+        let event = Event::new("a");
+        let mut outputs = bench.brokers(&[ONE]);
+        outputs.extend(bench.request(event.id(), whole(&event), 1_000));
+        for wait in [250, 500] {
+            let link = opened(&outputs)[0].0;
+            outputs = Vec::new();
+            bench.client.failed(link, Error::unavailable("no more sockets"), bench.now, &mut outputs);
+            assert_eq!((closed(&outputs), outputs.len()), (vec![link], 1));
+            assert_eq!(bench.client.next_tick(), Some(bench.now + Duration::from_millis(wait)));
+            outputs = bench.after(wait);
+        }
+        let outputs = bench.after(250);
+        let [ClientOutput::Finished { outcome: Err(error), .. }] = &outputs[..] else { panic!("{outputs:?}") };
+        assert_eq!(error.kind(), Kind::Unavailable);
+        assert!(error.to_string().ends_with("no more sockets"), "{error}");
+    }
+}
+
+#[test]
+fn what_nobody_asked_for_closes_a_plain_link() {
+    let (mut bench, link, _) = asked();
+    bench.replied(link, plain("A"));
+    assert_eq!(closed(&bench.replied(link, plain("again"))), [link]);
+    assert_eq!(bench.client.counters().unmatched, 1);
+    let next = bench.request(EventId::unique(), plain("b"), 1_000);
+    assert!(opened(&next)[0].0 != link && sent(&next).is_empty());
+}
+
+#[test]
+fn a_broker_that_is_named_twice_has_one_link() {
+    let (bench, links) = Bench::connected(ClientSettings::default(), &[ONE, ONE]);
+    assert_eq!((links.len(), bench.client.next_tick()), (1, None));
+}
+
+#[test]
 fn where_no_broker_lets_the_client_in_requests_end_at_once_and_the_brokers_are_left_alone() {
     for envelope in [false, true] {
         let mut bench = Bench::new(ClientSettings { envelope, ..ClientSettings::default() });
@@ -385,7 +438,7 @@ fn where_no_broker_lets_the_client_in_requests_end_at_once_and_the_brokers_are_l
         assert_eq!(links.len(), 2, "one to each broker");
         let reject = |bench: &mut Bench, link| {
             let mut outputs = Vec::new();
-            bench.client.rejected(link, Error::forbidden("unknown key"), bench.now, &mut outputs);
+            bench.client.failed(link, Error::forbidden("unknown key"), bench.now, &mut outputs);
             outputs
         };
         let outputs = reject(&mut bench, links[0].0);

@@ -1,7 +1,9 @@
 //! The task that keeps the connection of a DEALER.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -9,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::Shared;
 use crate::transport::stream::{Io, Stream};
 use crate::transport::wire::{Link, Unshaken};
-use crate::transport::{Change, Endpoint};
+use crate::transport::{Change, Endpoint, lanes};
 
 /// How long nobody receives before the keeper reads in his place: a peer's PING is answered even then.
 const AWAY: Duration = Duration::from_millis(25);
@@ -22,9 +24,9 @@ pub(super) async fn run(endpoint: Endpoint, shared: Arc<Shared>) {
     loop {
         match closing.run_until_cancelled(connect(&endpoint, &shared)).await {
             None => return,
-            Some(Ok(link)) => {
+            Some(Ok((link, change))) => {
                 wait = settings.first_retry;
-                shared.begin(&link);
+                shared.begin(&link, change);
                 link.gone.run_until_cancelled(keep(&shared, &link)).await;
                 if closing.is_cancelled() {
                     let _ = timeout(settings.linger, link.flush()).await;
@@ -46,7 +48,7 @@ pub(super) async fn run(endpoint: Endpoint, shared: Arc<Shared>) {
     }
 }
 
-async fn connect(endpoint: &Endpoint, shared: &Shared) -> Result<Arc<Link>, Unshaken> {
+async fn connect(endpoint: &Endpoint, shared: &Shared) -> Result<(Arc<Link>, Change), Unshaken> {
     let time = shared.settings.handshake;
     let stream = match timeout(time, Stream::connect(endpoint.place())).await {
         Ok(Ok(stream)) => stream,
@@ -54,7 +56,16 @@ async fn connect(endpoint: &Endpoint, shared: &Shared) -> Result<Arc<Link>, Unsh
     };
     let link = Arc::new(Link::new(stream, shared.config.clone(), &shared.closing));
     match timeout(time, link.shake()).await {
-        Ok(shaken) => shaken.map(|_| link),
+        Ok(shaken) => {
+            let router = shaken?;
+            match shared.lanes.filter(|_| lanes::are_known(&router)) {
+                Some(count) => {
+                    link.set_lanes(count);
+                    Ok((link, Change::Trunk))
+                }
+                None => Ok((link, Change::Connected)),
+            }
+        }
         Err(_) => Err(Unshaken::Failed),
     }
 }
@@ -64,10 +75,14 @@ async fn keep(shared: &Shared, link: &Link) {
     let write = async {
         loop {
             shared.written.notified().await;
-            // Whoever sends just now is waited for, so that all goes in one write.
-            tokio::task::yield_now().await;
-            link.write();
-            shared.drained.notify_waiters();
+            // Whoever sends just now is waited for, so that all goes in one write. The receiver may have been first.
+            if !link.is_written() {
+                give_way().await;
+            }
+            if !link.is_written() {
+                link.write();
+                shared.drained.notify_waiters();
+            }
         }
     };
     tokio::select! {
@@ -75,6 +90,20 @@ async fn keep(shared: &Shared, link: &Link) {
         _ = stand_in(shared, link) => {}
         _ = link.tend(shared.settings.heartbeat, || shared.drained.notify_waiters()) => {}
     }
+}
+
+/// Lets the tasks run that are ready, and comes after them. Unlike tokio's `yield_now`, it does not look at the sockets before,
+/// which is a system call.
+async fn give_way() {
+    let mut came_back = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut came_back, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Reads while nobody receives.
@@ -111,10 +140,10 @@ impl super::Receiver {
 
 impl Shared {
     /// Lets messages go over a connection.
-    fn begin(&self, link: &Arc<Link>) {
+    fn begin(&self, link: &Arc<Link>, change: Change) {
         self.current().link = Some(link.clone());
         // Nobody may be listening; so below.
-        let _ = self.changes.send(Change::Connected);
+        let _ = self.changes.send(change);
         self.came.notify_one();
         self.drained.notify_waiters();
     }

@@ -6,20 +6,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::{Shared, State};
+use super::trunk::Trunk;
+use super::{Route, Shared, State};
 use crate::protocol::Frames;
-use crate::transport::Change;
 use crate::transport::stream::{Io, Stream};
 use crate::transport::wire::{Link, Unshaken};
+use crate::transport::{Change, lanes};
 
 /// Serves one peer until it is gone, or the socket is closed.
 pub(super) async fn run(stream: Stream, host: Option<IpAddr>, number: u64, shared: Arc<Shared>) {
     let link = Arc::new(Link::new(stream, shared.config.clone(), &shared.closing));
-    let mut peer = Peer { link: link.clone(), shared: shared.clone(), address: Bytes::new() };
+    let mut peer = Peer { link: link.clone(), shared: shared.clone(), address: Bytes::new(), trunk: None };
     let shaken = timeout(shared.settings.handshake, link.gone.run_until_cancelled(peer.shake(number))).await;
     shared.state().handshakes.end(host);
-    if matches!(shaken, Ok(Some(Ok(())))) {
-        peer.register();
+    if matches!(shaken, Ok(Some(Ok(())))) && peer.register() {
         // Nobody may be listening; so below.
         let _ = shared.changes.send(Change::Connected);
         let _ = link.gone.run_until_cancelled(peer.serve()).await;
@@ -36,11 +36,14 @@ struct Peer {
     link: Arc<Link>,
     shared: Arc<Shared>,
     address: Bytes,
+    /// Its lanes, where it has some: then it has no address of its own.
+    trunk: Option<Trunk>,
 }
 
 impl Peer {
     async fn shake(&mut self, number: u64) -> Result<(), Unshaken> {
         let properties = self.link.shake().await?;
+        self.trunk = lanes::are_wanted(&properties).then(Trunk::default);
         let given = properties.identity.clone().filter(|identity| !identity.is_empty());
         self.address = given.unwrap_or_else(|| {
             let mut bytes = vec![0];
@@ -51,24 +54,34 @@ impl Peer {
     }
 
     /// Makes the peer known by its address. One of before with the same address is cut off: it is most likely the same
-    /// peer, whose connection broke without a word.
-    fn register(&self) {
-        let before = self.shared.state().peers.insert(self.address.clone(), self.link.clone());
-        if let Some(before) = before {
-            before.gone.cancel();
+    /// peer, whose connection broke without a word. Returns false where that is a lane, which is nobody else's.
+    fn register(&self) -> bool {
+        if self.trunk.is_some() {
+            return true;
         }
+        let mut state = self.shared.state();
+        if state.peers.get(&self.address).is_some_and(|before| before.is_lane) {
+            return false;
+        }
+        let route = Route { link: self.link.clone(), is_lane: false };
+        if let Some(before) = state.peers.insert(self.address.clone(), route) {
+            before.link.gone.cancel();
+        }
+        true
     }
 
-    fn forget(&self) {
+    /// Says, after all that it sent, that the peer is gone, or each of its lanes. The limit of peers bounds how often.
+    fn forget(&mut self) {
         self.link.gone.cancel();
         let mut state = self.shared.state();
-        if state.peers.get(&self.address).is_some_and(|link| Arc::ptr_eq(link, &self.link)) {
+        if let Some(trunk) = &mut self.trunk {
+            trunk.close(&mut state);
+        } else if state.peers.get(&self.address).is_some_and(|route| Arc::ptr_eq(&route.link, &self.link)) {
             state.peers.remove(&self.address);
-            // After what it sent. There is one of these for a peer, so the limit of peers bounds them.
             state.inbox.push_back(vec![self.address.clone()]);
-            drop(state);
-            self.shared.came.notify_one();
         }
+        drop(state);
+        self.shared.came.notify_one();
     }
 
     async fn serve(&mut self) {
@@ -85,7 +98,11 @@ impl Peer {
         let mut frames = Vec::new();
         loop {
             // Some may have come with the last part of the handshake.
-            if self.link.take(Some(&self.address), &mut frames, usize::MAX) > 0 {
+            let address = self.trunk.is_none().then_some(&self.address);
+            if self.link.take(address, &mut frames, usize::MAX) > 0 {
+                if let Some(trunk) = &mut self.trunk {
+                    trunk.admit(&mut frames, &self.link, &self.shared)?;
+                }
                 self.hand_over(&mut frames).await;
             }
             self.link.readable().await?;

@@ -43,7 +43,7 @@ pub(in crate::transport) struct Link {
     heard: AtomicBool,
     /// Nobody reads, because there is no room for what came.
     held: AtomicBool,
-    /// Something came since the last message was sent.
+    /// One message alone came since the last one was sent.
     turn: AtomicBool,
     /// The connection is over, or the socket is closing.
     pub(in crate::transport) gone: CancellationToken,
@@ -155,17 +155,27 @@ impl Link {
             return Err(io::ErrorKind::NotConnected.into());
         }
         let Some(bytes) = wire.read(&self.stream)? else { return Ok(false) };
+        let before = wire.inbox.len();
         wire.handle(bytes).map_err(io::Error::other)?;
+        match wire.inbox.len() {
+            // A part of a message, or a command.
+            now if now == before => {}
+            now => self.turn.store(now == 1, Ordering::Relaxed),
+        }
         // Commands that mean nothing to a ROUTER or a DEALER.
         while wire.codec.poll_event().is_some() {}
         self.heard.store(true, Ordering::Relaxed);
-        self.turn.store(true, Ordering::Relaxed);
         let answers = wire.codec.has_pending_transmit();
         drop(wire);
         if answers {
             self.write();
         }
         Ok(true)
+    }
+
+    /// Says how many lanes there are: each has room for as much as a peer of its own.
+    pub(in crate::transport) fn set_lanes(&self, count: usize) {
+        self.wire().output.set_lanes(count);
     }
 
     /// Returns how many messages came and were not taken.
@@ -192,7 +202,8 @@ impl Link {
         output.push(codec, frames, settings)
     }
 
-    /// Says whether this is the first message to be sent since something came: most likely an answer that is awaited.
+    /// Says whether this is the first message to be sent since one alone came: most likely the answer that is awaited. Those to
+    /// several that came together go together too.
     pub(in crate::transport) fn take_turn(&self) -> bool {
         self.turn.swap(false, Ordering::Relaxed)
     }

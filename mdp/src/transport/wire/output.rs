@@ -24,6 +24,8 @@ const KEPT: usize = 64 * 1024;
 pub(super) struct Output {
     buffer: BytesMut,
     messages: usize,
+    /// How many lanes share it; none where it is of one peer.
+    lanes: usize,
     /// Whether somebody knows that there is something to write.
     noted: bool,
 }
@@ -42,6 +44,10 @@ pub(in crate::transport) enum Pushed {
 }
 
 impl Output {
+    pub(super) fn set_lanes(&mut self, count: usize) {
+        self.lanes = count;
+    }
+
     pub(super) fn push(&mut self, codec: &mut Connection, frames: &[Bytes], settings: &SocketSettings) -> Pushed {
         if !self.has_room(codec, frames, settings) {
             return Pushed::Full;
@@ -61,12 +67,13 @@ impl Output {
     }
 
     /// Says whether a message may be added: by their number, and by their bytes too, because a thousand of the largest messages
-    /// would be gigabytes.
+    /// would be gigabytes. There is as much room for each lane.
     pub(super) fn has_room(&self, codec: &Connection, frames: &[Bytes], settings: &SocketSettings) -> bool {
         let size: usize = frames.iter().map(|frame| frame.len() + HEAD).sum();
         let queued = self.buffer.len() + codec.pending_transmit_size();
-        let fits = queued == 0 || queued + size <= settings.largest_message.saturating_mul(2);
-        fits && self.messages < settings.send_queue.max(1)
+        let lanes = self.lanes.max(1);
+        let fits = queued == 0 || queued + size <= settings.largest_message.saturating_mul(2 * lanes);
+        fits && self.messages < settings.send_queue.max(1).saturating_mul(lanes)
     }
 
     pub(super) fn is_empty(&self, codec: &Connection) -> bool {
