@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::content::{check_value, to_value, weight};
+use crate::span;
 use crate::upkeep::{Tended, Upkeep, not_started};
 
 /// Collects events, and sends what it has as one event when there are enough of them, when they are large enough, or when
@@ -133,9 +134,7 @@ impl Batch {
         if settings.bytes == 0 {
             problems.push("`bytes`: expected more than none".to_owned());
         }
-        if settings.time.is_zero() {
-            problems.push("`time`: expected more than nothing".to_owned());
-        }
+        problems.extend(span::problem("time", settings.time));
         if !problems.is_empty() {
             return Err(Error::malformed(format!("no batch: {}", problems.join("; "))));
         }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::content::weight;
 use crate::key::{Key, KeyFrom, Keys};
+use crate::span;
 use crate::tally::Tally;
 use crate::upkeep::{Upkeep, not_started};
 use fills::{Fills, Found};
@@ -167,12 +168,9 @@ impl Cache {
     /// # Errors
     /// `Malformed` with all that is wrong with the settings.
     pub fn new(settings: CacheSettings) -> Result<Self> {
-        const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 366);
         let mut problems = Vec::new();
         for (name, time) in [("time-to-live", settings.time_to_live), ("fill-time-out", settings.fill_time_out)] {
-            if time.is_zero() || time > LONGEST {
-                problems.push(format!("`{name}`: expected more than nothing, and a year at most"));
-            }
+            problems.extend(span::problem(name, time));
         }
         let waiting = settings.most_waiting as u64;
         for (name, number) in [("most", settings.most), ("most-bytes", settings.most_bytes), ("most-waiting", waiting)]

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::key::{Key, KeyFrom, Keys};
 use crate::keyed_queue::{self, KeyedQueue};
+use crate::span;
 use crate::tally::Tally;
 
 /// Passes on the first event of each key, and no other of that key for a time.
@@ -90,10 +91,7 @@ impl Dedup {
     /// # Errors
     /// `Malformed` with all that is wrong with the settings.
     pub fn new(settings: DedupSettings) -> Result<Self> {
-        let mut problems = Vec::new();
-        if settings.time_to_live.is_zero() {
-            problems.push("`time-to-live`: expected more than nothing".to_owned());
-        }
+        let mut problems: Vec<_> = span::problem("time-to-live", settings.time_to_live).into_iter().collect();
         if !(1..=keyed_queue::MOST).contains(&settings.most) {
             problems.push(format!("`most`: expected 1 to {}, found {}", keyed_queue::MOST, settings.most));
         }
@@ -253,8 +251,7 @@ mod tests {
     fn settings_that_make_no_sense_are_refused_all_at_once() {
         let settings = DedupSettings { time_to_live: Duration::ZERO, most: 0, ..DedupSettings::default() };
         let error = Dedup::new(settings).unwrap_err();
-        let expected =
-            "no dedup: `time-to-live`: expected more than nothing; `most`: expected 1 to 4294966271, found 0";
+        let expected = "no dedup: `time-to-live`: expected more than nothing, and a year at most; `most`: expected 1 to 4294966271, found 0";
         assert_eq!(error.message(), expected);
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::content::weight;
+use crate::span;
 use crate::upkeep::{Tended, Upkeep, not_started};
 
 /// Passes on each event a time after it came, in the order in which they came.
@@ -93,13 +94,9 @@ impl Delay {
     /// # Errors
     /// `Malformed` with all that is wrong with the settings.
     pub fn new(settings: DelaySettings) -> Result<Self> {
-        const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 366);
-        let mut problems = Vec::new();
-        if settings.time.is_zero() || settings.time > LONGEST {
-            problems.push("`time`: expected more than nothing, and a year at most");
-        }
+        let mut problems: Vec<_> = span::problem("time", settings.time).into_iter().collect();
         if settings.most == 0 {
-            problems.push("`most`: expected more than none");
+            problems.push("`most`: expected more than none".to_owned());
         }
         if !problems.is_empty() {
             return Err(Error::malformed(format!("no delay: {}", problems.join("; "))));
@@ -225,6 +222,12 @@ mod tests {
             assert_eq!(probe.output().await.unwrap().payload().to_string(), "one");
             assert!(probe.stop().await.unwrap().balances());
         }
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused_all_at_once() {
+        let settings = DelaySettings { time: Duration::MAX, most: 0, ..DelaySettings::default() };
+        assert_eq!(Delay::new(settings).unwrap_err().message().matches("expected").count(), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ use crate::content::names;
 use crate::fragment::is_name;
 use crate::key::{KeyFrom, Keys};
 use crate::keyed_queue::{self, KeyedQueue};
+use crate::span;
 use crate::tally::Tally;
 use crate::upkeep::{Tended, Upkeep, not_started};
 use part::{Content, compose};
@@ -215,9 +216,9 @@ impl Join {
         if settings.mode == JoinMode::Xml && !is_name(&settings.root) {
             problems.push(format!("`root`: `{}` cannot be the name of an element", settings.root));
         }
-        if settings.time_out.is_zero() {
-            problems.push("`time-out`: expected more than nothing".to_owned());
-        }
+        problems.extend(span::problem("time-out", settings.time_out));
+        // At a stop it need not wait at all.
+        problems.extend(span::problem("time-out-at-stop", settings.time_out_at_stop.max(Duration::from_nanos(1))));
         if !(1..=keyed_queue::MOST).contains(&settings.most) {
             problems.push(format!("`most`: expected 1 to {}, found {}", keyed_queue::MOST, settings.most));
         }

@@ -18,6 +18,7 @@ mod join;
 mod key;
 mod keyed_queue;
 mod null;
+mod span;
 mod split;
 #[cfg(test)]
 mod stage;

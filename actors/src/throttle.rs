@@ -7,6 +7,8 @@ use playhouse_engine::{Actor, Error, Event, Outbox, Result};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
+use crate::span;
+
 /// Passes on no more events than `count` in each `time`, however they come; up to `burst` at once after a pause.
 ///
 /// What is too much is refused with the time after which there is room, which an HTTP server tells as a 429 with
@@ -110,7 +112,6 @@ impl Throttle {
     /// # Errors
     /// `Malformed` with all that is wrong with the settings.
     pub fn new(settings: ThrottleSettings) -> Result<Self> {
-        const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 366);
         let mut problems = Vec::new();
         if settings.count == 0 {
             problems.push("`count`: expected more than none".to_owned());
@@ -118,9 +119,7 @@ impl Throttle {
         if settings.burst == Some(0) {
             problems.push("`burst`: expected more than none".to_owned());
         }
-        if settings.time.is_zero() || settings.time > LONGEST {
-            problems.push("`time`: expected more than nothing, and a year at most".to_owned());
-        }
+        problems.extend(span::problem("time", settings.time));
         if !problems.is_empty() {
             return Err(Error::malformed(format!("no throttle: {}", problems.join("; "))));
         }

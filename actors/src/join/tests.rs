@@ -229,11 +229,12 @@ fn a_join_that_makes_no_sense_is_refused_with_all_that_is_wrong() {
         mode: JoinMode::Xml,
         root: "not a name".into(),
         time_out: Duration::ZERO,
+        time_out_at_stop: Duration::MAX,
         most: 0,
         ..JoinSettings::default()
     };
     let message = Join::new(["a", "a", "b", "a"], settings).unwrap_err().message().to_owned();
-    for expected in ["`a` is named twice", "`root`: `not a name`", "`time-out`", "`most`"] {
+    for expected in ["`a` is named twice", "`root`: `not a name`", "`time-out`", "`time-out-at-stop`", "`most`"] {
         assert!(message.contains(expected), "{message}");
     }
     assert!(Join::of(["alone"]).is_err());
