@@ -38,6 +38,17 @@ const USER: Text = Text::from_static(BasicAuth::USER);
 /// Connect the error route to the HTTP server, and the client gets a 401. The `WWW-Authenticate` header that goes with it,
 /// and the realm in it, are the server's: see `HttpServer::with_realm`.
 ///
+/// # Ports
+/// Inbox: `inbox`, for any format. Outbox: `outbox`, with the same event.
+///
+/// # Settings
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `checks-at-once` | one for each core, up to 4 | how many passwords are checked at once |
+/// | `checks-waiting` | 64 | how many events wait at most for a check that is not theirs to make yet |
+/// | `remembered` | 1,024 | how many credentials that were right are remembered; 0 to check each time |
+/// | `remembered-for` | 5 min | for how long they are |
+///
 /// # Users
 /// A file has one user on each line, `name:hash`; empty lines and lines that begin with `#` are passed over. A hash is of
 /// argon2id or bcrypt: make a line with [`BasicAuth::line`], or with Apache's tool, `htpasswd -B -C 12 users.htpasswd ada`.
@@ -49,6 +60,14 @@ const USER: Text = Text::from_static(BasicAuth::USER);
 /// checked once. One that was wrong is not remembered. A worker waits while a password is checked: with a policy of
 /// several workers, users that are remembered need not wait behind those that are not.
 ///
+/// # Errors
+/// | kind | when |
+/// |---|---|
+/// | `Unauthorized` | there are no credentials, they cannot be read, or they are wrong |
+/// | `Overloaded` | too many wait for a check |
+/// | what the closure says | an asynchronous check failed |
+///
+/// # Example
 /// ```
 /// use playhouse_actors::BasicAuth;
 ///

@@ -17,6 +17,22 @@ use tokio_util::sync::CancellationToken;
 ///
 /// An event that comes in is delivered when what was emitted for it has ended: its receipt hangs on that too.
 ///
+/// # Ports
+/// Inbox: `inbox`, for any format; it need not be connected. Outbox: `outbox`, with what was given or is made.
+///
+/// # Settings
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `interval` | 5 s | the time from one tick to the next; none at all is as fast as the receivers take the events |
+/// | `delay` | none | the time from the start of the flow to the first tick |
+/// | `count` | no end | how many ticks there are; with none, only events that come in make it emit |
+///
+/// # Errors
+/// | kind | when |
+/// |---|---|
+/// | `Internal` | what makes the events panicked: where an event had come in, that fails; a tick is left out, and counted as a restart |
+///
+/// # Example
 /// ```
 /// use std::time::Duration;
 ///

@@ -37,11 +37,40 @@ use template::Template;
 /// `Timeout`; where it answers at too great a length, `TooLarge`. A [`Retry`](playhouse_engine::Retry) in the actor's
 /// policy tries again after those that may pass; how many requests are under way at once is its number of workers.
 ///
+/// # Ports
+/// Inbox: `inbox`, for any format. Outbox: `outbox`, which gives what the answer's content type says: text (JSON too, as it came), XML or
+/// bytes, and nothing for an empty body.
+///
+/// # Settings
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `method` | the event's | the method of every request |
+/// | `headers` | none | headers that every request carries |
+/// | `forward` | none | headers of the request that the event came from (`http.header.…`) that are passed on |
+/// | `keep` | `content-type` | headers of the answer that are kept for the reply (`http.reply.header.…`) |
+/// | `deadline` | 30 s | how long all of it may take; an event's own deadline counts where it is nearer |
+/// | `connect-deadline` | 5 s | how long it may take to connect, before TLS |
+/// | `largest-body` | 1 MiB | how many bytes the body of an answer may have |
+/// | `idle-connections` | 32 | how many connections are kept open while nobody uses them |
+/// | `idle-time` | 30 s | for how long one is |
+/// | `authorities` | none | a PEM file of certificate authorities to trust beside the system's |
+///
 /// # The URL
 /// `{name}` in the path or the query stands for the attribute `name`, encoded so that it stays one part of the path or one
 /// value of the query. `{+name}` stands for it with its slashes and its query: `http://stock.internal/{+http.uri}` passes
 /// on what was asked for. Which server is called is never up to an event.
 ///
+/// # Errors
+/// | kind | when |
+/// |---|---|
+/// | that of the status | the answer is no success: 404 is `NotFound`, 503 `Unavailable`; with the time of a `Retry-After` |
+/// | `Unavailable` | the server cannot be reached, or broke off |
+/// | `Timeout` | it did not answer in time |
+/// | `TooLarge` | its body is larger than `largest-body` |
+/// | `Internal` | its body is not what its content type says, or it redirects, which is not followed |
+/// | `Malformed` | the event has not what the URL is made of, or an attribute cannot be a method or a header |
+///
+/// # Example
 /// ```
 /// use std::time::Duration;
 ///

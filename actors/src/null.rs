@@ -3,6 +3,26 @@
 use playhouse_engine::{Event, Format, Light, Outbox, Ports, Result};
 
 /// Takes every event and does nothing with it: each counts as delivered.
+///
+/// # Ports
+/// Inbox: `inbox`, for any format. No outbox.
+///
+/// # Settings
+/// None.
+///
+/// # Errors
+/// None.
+///
+/// # Example
+/// ```
+/// use playhouse_actors::Null;
+/// use playhouse_engine::{Director, Event, map};
+///
+/// let mut director = Director::new("quiet");
+/// let noise = director.register("noise", map(Event::clone));
+/// let null = director.register("null", Null);
+/// director.connect(noise, null);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Null;
 

@@ -20,6 +20,25 @@ use tokio::sync::oneshot;
 /// An event is delivered when it is written and flushed. It is one write, so that what several actors print never mixes
 /// within a line. Where nobody reads any more the event fails, as `Gone`.
 ///
+/// # Ports
+/// Inbox: `inbox`, for any format. Outbox: `outbox`, which may stay unconnected.
+///
+/// # Settings
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `prefix` | nothing | what stands before the payload |
+/// | `timestamp` | `false` | whether the time stands before all else, in UTC, as `[2015-02-13 16:56:35.850659] ` |
+/// | `whole-event` | `false` | whether the event is printed whole, as one line of JSON, with any credentials among its attributes; else its payload alone |
+///
+/// # Errors
+/// | kind | when |
+/// |---|---|
+/// | `Gone` | nobody reads any more |
+/// | `Unavailable` | the write failed, or no thread could be started to print: then the flow does not start |
+/// | `Overloaded` | 1,024 lines wait to be printed |
+/// | `Timeout` | the write took longer than the actor's policy allows |
+///
+/// # Example
 /// ```
 /// use playhouse_actors::{Stdout, StdoutSettings};
 ///

@@ -41,6 +41,31 @@ const CONTENT_TYPE: &str = "http.header.content-type";
 /// `document()` reads but the stylesheet itself and the folders that were allowed. [`Limits`] bound size, depth,
 /// recursion and work; the length of the strings that a stylesheet builds is its own affair.
 ///
+/// # Ports
+/// Inbox: `inbox`, for XML, text or bytes. Outbox: `outbox`, for what `xsl:output` says.
+///
+/// # Settings
+/// The stylesheet, its parameters (`parameter`), the folders that `document()` may read (`allow_folder`), and what a document may
+/// cost (`limits`):
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `bytes` | 16 MiB | the size of a document |
+/// | `depth` | 256 | how deep elements may be nested |
+/// | `nodes` | 2,000,000 | the number of elements and attributes |
+/// | `recursion` | 3,000 | how deep templates may call each other |
+/// | `operations` | 20,000,000 | how many instructions, and how many XPath operations, one transform may run |
+///
+/// # Errors
+/// | kind | when |
+/// |---|---|
+/// | `Malformed` | the document is not well-formed or has a `DOCTYPE`, or the stylesheet said `terminate="yes"` |
+/// | `TooLarge` | the document, or the work on it, is beyond the limits |
+/// | `Forbidden` | the stylesheet asked for what it may not read |
+/// | `Unsupported` | the payload is no document |
+/// | `Internal` | the stylesheet failed, or its recursion was too deep |
+///
+/// # Example
 /// ```
 /// use playhouse_actors::Xslt;
 ///

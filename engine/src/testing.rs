@@ -1,4 +1,8 @@
-//! Tools for testing actors: a handler alone, or an actor in a flow of one.
+//! Tools for testing actors and flows: a handler alone, an actor in a flow of one, accounts that must balance, and outputs
+//! compared with files.
+
+mod accounts;
+mod golden;
 
 use std::time::Duration;
 
@@ -20,6 +24,9 @@ use crate::node::{AsActor, AsLight, IntoNode, Node};
 use crate::outbox::Outbox;
 use crate::policy::Policy;
 use crate::ports::Ports;
+
+pub use accounts::{Accounted, open_accounts};
+pub use golden::{Golden, golden, golden_text};
 
 /// How long a probe waits for an event before it says that none came.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,7 +102,8 @@ pub async fn feed<A: Feed<M>, M>(actor: &A, event: Event) -> Result<Vec<Output>>
 #[derive(Debug)]
 pub struct Probe {
     running: Running,
-    emitter: Option<Emitter>,
+    /// One for each inbox, the default one first.
+    emitters: Vec<(String, Emitter)>,
     outputs: Vec<(String, mpsc::Receiver<Event>)>,
     errors: mpsc::Receiver<Event>,
 }
@@ -128,10 +136,11 @@ impl Probe {
         let (sender, errors) = mpsc::channel(1024);
         let caught = director.register("errors", Catch(sender));
         director.connect_error(probed, caught);
-        let (sender, mut emitters) = mpsc::channel(1);
-        if !ports.inboxes.is_empty() {
+        let mut feeders = Vec::new();
+        for port in &ports.inboxes {
+            let (sender, receiver) = mpsc::channel(1);
             let feeder = director.register(
-                "feeder",
+                format!("inbox {}", port.name()),
                 source(move |emitter: Emitter| {
                     let sender = sender.clone();
                     async move {
@@ -141,13 +150,16 @@ impl Probe {
                     }
                 }),
             );
-            director.connect(feeder, probed);
-        } else {
-            drop(sender);
+            director.connect(feeder, probed.port(port.name.clone()));
+            feeders.push((port.name().to_owned(), receiver));
         }
         let running = director.build()?.start().await?;
-        let emitter = emitters.recv().await;
-        Ok(Self { running, emitter, outputs, errors })
+        let mut emitters = Vec::new();
+        for (name, mut receiver) in feeders {
+            let emitter = receiver.recv().await.ok_or_else(|| Error::gone("the probed flow has ended"))?;
+            emitters.push((name, emitter));
+        }
+        Ok(Self { running, emitters, outputs, errors })
     }
 
     /// Sends an event to the actor's default inbox.
@@ -155,9 +167,20 @@ impl Probe {
     /// # Errors
     /// `Unsupported` where the actor has no inbox.
     pub async fn send(&self, event: Event) -> Result<()> {
-        match &self.emitter {
-            Some(emitter) => emitter.send(event).await,
+        match self.emitters.first() {
+            Some((_, emitter)) => emitter.send(event).await,
             None => Err(Error::unsupported("the probed actor has no inbox")),
+        }
+    }
+
+    /// Sends an event to the actor's inbox `name`.
+    ///
+    /// # Errors
+    /// `NotFound` where the actor has no such inbox.
+    pub async fn send_to(&self, name: &str, event: Event) -> Result<()> {
+        match self.emitters.iter().find(|(inbox, _)| inbox == name) {
+            Some((_, emitter)) => emitter.send(event).await,
+            None => Err(Error::not_found(format!("the probed actor has no inbox `{name}`"))),
         }
     }
 
@@ -204,6 +227,20 @@ impl Probe {
     pub async fn stop(self) -> Result<Ledger> {
         self.running.stop(PATIENCE).await
     }
+}
+
+/// Waits until nothing is in flight in a flow that runs, as before [`assert_ledger!`](crate::assert_ledger).
+///
+/// # Errors
+/// `Timeout` where something is still in flight after ten seconds; it names the actors that hold it.
+pub async fn at_rest(monitor: &Monitor) -> Result<()> {
+    let rest = async {
+        while monitor.ledger().in_flight != 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let rested = timeout(PATIENCE, rest).await;
+    rested.map_err(|_| Error::timeout(format!("the flow is not at rest after {PATIENCE:?}: {}", monitor.holders())))
 }
 
 async fn next(name: &str, receiver: &mut mpsc::Receiver<Event>) -> Result<Event> {

@@ -7,10 +7,10 @@ use percent_encoding::percent_decode_str;
 use playhouse_engine::{Error, Result};
 
 use super::head::names_one_host;
+use super::limits::HttpLimits;
 use super::media::content_type;
-use super::reception::Reception;
 use super::reply::Refusal;
-use super::routes::{Address, Found, Target};
+use super::routes::{Address, Found, Routes, Target};
 
 /// The variables of a path, by name.
 pub(crate) type Variables = Box<[(Box<str>, Box<str>)]>;
@@ -24,8 +24,12 @@ pub(crate) enum Admission {
 }
 
 /// Decides by the head, and by the length that it announces.
-pub(crate) fn admit(reception: &Reception, parts: &Parts, length: Option<u64>) -> Result<Admission, Refusal> {
-    let limits = &reception.limits;
+pub(crate) fn admit(
+    routes: &Routes,
+    limits: &HttpLimits,
+    parts: &Parts,
+    length: Option<u64>,
+) -> Result<Admission, Refusal> {
     check_form(parts, limits.uri_size, limits.head_fields)?;
     let path = parts.uri.path();
     if path == "*" {
@@ -34,7 +38,7 @@ pub(crate) fn admit(reception: &Reception, parts: &Parts, length: Option<u64>) -
             _ => Err(Error::malformed("`*` is asked for by `OPTIONS` only").into()),
         };
     }
-    let (address, variables) = match reception.routes.find(&parts.method, path) {
+    let (address, variables) = match routes.find(&parts.method, path) {
         // A tunnel is never meant: a reply of 200 would open one.
         _ if parts.method == Method::CONNECT => return Err(Error::not_allowed("`CONNECT` is not taken here").into()),
         Found::Target { address, variables } => (address, variables),
@@ -44,7 +48,7 @@ pub(crate) fn admit(reception: &Reception, parts: &Parts, length: Option<u64>) -
         }
         Found::Nothing => return Err(Error::not_found(format!("there is nothing at `{path}`")).into()),
     };
-    check_type(reception.routes.target(address), &parts.headers, length)?;
+    check_type(routes.target(address), &parts.headers, length)?;
     if length.is_some_and(|length| length > limits.body_size as u64) {
         return Err(too_large(limits.body_size));
     }

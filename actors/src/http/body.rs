@@ -18,8 +18,7 @@ pub(crate) struct ReplyBody {
 }
 
 impl ReplyBody {
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 

@@ -57,7 +57,7 @@ impl Exchange {
         connection.watch.set_unread(false);
         let deadline = reception.until_deadline();
         let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
-        let admission = admit(reception, &parts, length);
+        let admission = admit(&reception.routes, &reception.limits, &parts, length);
         let mut exchange = Self { lease, head: None, address: None, state: State::Arrived, deadline, open, connection };
         let mut head = Head { parts, peer: exchange.connection.peer, variables: Box::default() };
         match admission {

@@ -23,6 +23,7 @@ mod reply;
 mod route;
 mod routes;
 mod server;
+mod staged;
 mod status;
 mod stream;
 #[cfg(feature = "tls")]
@@ -38,6 +39,8 @@ pub(crate) use payload::payload;
 pub use reception::HttpStatistics;
 pub use route::Route;
 pub use server::HttpServer;
+#[doc(hidden)]
+pub use staged::{HttpAnswer, HttpCall, HttpExchange};
 pub use status::{kind_of, status_of};
 #[cfg(feature = "tls")]
 pub use tls::Tls;

@@ -240,7 +240,7 @@ mod tests {
         ];
         for (payload, content_type, body) in payloads {
             let response = answered(Event::new(payload), false);
-            assert_eq!((response.status(), response.body().bytes()), (StatusCode::OK, body.as_bytes()));
+            assert_eq!((response.status(), &response.body().bytes()[..]), (StatusCode::OK, body.as_bytes()));
             assert_eq!(response.headers()[CONTENT_TYPE], content_type);
         }
         let response = answered(Event::new("a,b").with_reply_header("content-type", "text/csv"), false);

@@ -30,6 +30,51 @@ const BACKLOG: i32 = 1024;
 /// with the same id, on whatever inbox, is the reply; one with an error is told as an error. A request always ends: when
 /// all that came of its event has ended without a reply, when the flow has no room for it, and at its deadline.
 ///
+/// # Ports
+/// Inboxes: `inbox`, and any other name that a connection uses, for any format: all of them take replies. Outboxes: those that the
+/// routes name; without a route, `outbox`. It gives nothing for an empty body, XML, text (JSON too, as it came) or bytes, by the
+/// content type. It is an endpoint: the flow may lead back to it.
+///
+/// # Settings
+/// Where it listens, its routes (`route`), its realm (`with_realm`), TLS (`with_tls`), and what a client may ask for (`with_limits`):
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `head-size` | 16 KiB | how many bytes the head of a request may have; beyond: 431 |
+/// | `head-fields` | 100 | how many fields; beyond: 431 |
+/// | `uri-size` | 8 KiB | how many bytes its URI; beyond: 414 |
+/// | `body-size` | 1 MiB | how many bytes its body; beyond: 413 |
+/// | `head-time` | 10 s | how long the head may take to arrive; later: 408 |
+/// | `slowest-rate` | 1 KiB | how many bytes of a body must arrive in a second, and of an answer be taken; slower: 408, or the connection is closed |
+/// | `rate-window` | 5 s | over what time that is measured |
+/// | `deadline` | 30 s | how long a request may take to its answer, and its event's deadline; later: 504 |
+/// | `idle-time` | 60 s | how long a connection may stay open without a request |
+/// | `handshake-time` | 10 s | how long a TLS handshake may take |
+/// | `connections` | 1,024 | how many connections may be open at once; beyond: 503 |
+/// | `streams` | 128 | how many requests one HTTP/2 connection may have open at once |
+///
+/// # Errors
+/// None of its own: a request that cannot be taken is answered at once. An event that comes back with an error is answered with
+/// the status of its kind:
+///
+/// | kind | status |
+/// |---|---|
+/// | `Malformed` | 400 |
+/// | `Unauthorized` | 401, with `WWW-Authenticate` |
+/// | `Forbidden` | 403 |
+/// | `NotFound` | 404 |
+/// | `NotAllowed` | 405, with `Allow` |
+/// | `Conflict` | 409 |
+/// | `Gone` | 410 |
+/// | `TooLarge` | 413 |
+/// | `Unsupported` | 415 |
+/// | `Unprocessable` | 422 |
+/// | `RateExceeded` | 429, with `Retry-After` |
+/// | `Overloaded`, `Unavailable`, `Cancelled` | 503, with `Retry-After` |
+/// | `Timeout` | 504 |
+/// | `Internal` | 500 |
+///
+/// # Example
 /// ```
 /// use playhouse_actors::http::{HttpReply, HttpRequest, HttpServer, Route};
 /// use playhouse_engine::{Director, Event, map};

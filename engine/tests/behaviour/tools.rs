@@ -1,8 +1,8 @@
 //! What a user tests an actor with.
 
-use playhouse_engine::testing::{Probe, feed};
+use playhouse_engine::testing::{Probe, at_rest, feed, open_accounts};
 use playhouse_engine::{
-    Actor, Context, Error, Event, Format, Kind, Light, Outbox, Policy, Ports, Result, map, sink, source,
+    Actor, Context, Error, Event, Format, Kind, Light, Outbox, Policy, Ports, Result, assert_ledger, map, sink, source,
 };
 
 /// Sends big orders one way and small ones the other, and fails on what is no number.
@@ -118,4 +118,56 @@ async fn a_probe_whose_actor_does_not_start_or_has_a_policy_of_nothing_says_so()
     let error = Probe::with_policy(Sort, nothing).await.unwrap_err();
     let expected = "the flow `probe` has 1 problem\n- the policy of `probed` has a `capacity` of 0; expected more";
     assert_eq!(error.to_string(), expected);
+}
+
+/// Tells by which inbox an event came, and fails on what came by the other.
+struct Sides;
+
+impl Light for Sides {
+    fn ports(&self) -> Ports {
+        Ports::source(Format::ANY).with_inbox("left", Format::ANY).with_inbox("right", Format::ANY)
+    }
+
+    fn handle(&self, event: &Event, out: &mut Outbox) -> Result<()> {
+        match out.inbox() {
+            "left" => out.push(event),
+            other => return Err(Error::conflict(format!("it came by `{other}`"))),
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_probe_sends_to_the_inbox_that_is_named() {
+    let mut probe = Probe::new(Sides).await.unwrap();
+    probe.send_to("right", Event::new("r")).await.unwrap();
+    assert_eq!(probe.error().await.unwrap().error().unwrap().message(), "it came by `right`");
+    probe.send(Event::new("l")).await.unwrap();
+    assert_eq!(probe.output().await.unwrap().payload().to_string(), "l");
+    let error = probe.send_to("middle", Event::new("m")).await.unwrap_err();
+    assert_eq!(error.message(), "the probed actor has no inbox `middle`");
+    let monitor = probe.monitor();
+    at_rest(&monitor).await.unwrap();
+    let ledger = probe.stop().await.unwrap();
+    assert_ledger!(ledger, failed = 1, dropped = 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_that_are_open_are_shown_actor_by_actor() {
+    let (gate, key) = crate::common::gate();
+    let probe = Probe::new(gate).await.unwrap();
+    probe.send(Event::new("a")).await.unwrap();
+    key.came(1).await;
+    let monitor = probe.monitor();
+    let table = open_accounts(&probe, &[("failed", 2)]).unwrap();
+    assert!(
+        table.starts_with("the ledger is not as it should be: 1 in flight; 0 failed, where 2 were expected\n"),
+        "{table}"
+    );
+    assert!(table.contains("\nactor        received      sent"), "{table}");
+    assert!(at_rest(&monitor).await.unwrap_err().to_string().contains("`probed` 0 queued and 1 in hand"));
+    key.open_wide();
+    at_rest(&monitor).await.unwrap();
+    assert_ledger!(probe, entered = 1);
+    probe.stop().await.unwrap();
 }

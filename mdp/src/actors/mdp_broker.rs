@@ -14,6 +14,35 @@ use crate::transport::{Endpoint, SocketSettings};
 /// No event passes it: clients and workers, in this flow or elsewhere, talk to it over its socket. When the flow stops it takes no
 /// new requests, and tells workers to disconnect once those that it has are answered.
 ///
+/// # Ports
+/// None: it is connected to nothing.
+///
+/// # Settings
+/// Where it listens, the socket's limits and security (`socket`), a registry (`registry`, `advertise`), durable requests (`durable`), how long a
+/// stop waits for what is under way (`drain`, 5 s), whether it may be open to the network without security (`insecure`, not by
+/// default), and the protocol's times and limits (`settings`):
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `heartbeat` | 2.5 s | how often broker and worker tell each other that they live |
+/// | `liveness` | 3 | for how many heartbeats a worker may be silent |
+/// | `expiry` | 30 s | how long a request may wait for a worker |
+/// | `busy-timeout` | 120 s | how long a worker may be busy without an answer |
+/// | `attempts` | 3 | to how many workers a request is given before it fails |
+/// | `limits.frame-size` | 1 MiB | how many bytes a frame may have |
+/// | `limits.message-size` | 8 MiB | how many bytes a body may have |
+/// | `limits.frames` | 64 | how many frames a body may have |
+/// | `limits.peers` | 4,096 | how many peers may be connected |
+/// | `limits.queued-for-service` | 10,000 | how many requests may wait for one service |
+/// | `limits.queued` | 100,000 | how many may wait in all |
+/// | `limits.queued-size` | 32 MiB | how many bytes these may have |
+/// | `limits.services` | 1,000 | how many services there may be |
+///
+/// # Errors
+/// The flow does not start where it cannot listen: `Unavailable`, or `Forbidden` for an address that is open to the network without
+/// security. Clients are told of theirs.
+///
+/// # Example
 /// ```no_run
 /// use playhouse_engine::Director;
 /// use playhouse_mdp::MdpBroker;

@@ -28,6 +28,35 @@ use crate::transport::SocketSettings;
 /// The service is the event's attribute [`SERVICE`], else the setting, between prefix and postfix. With as many requests
 /// under way as the settings allow, events wait in the inbox.
 ///
+/// # Ports
+/// Inbox: `inbox`, for any format. Outbox: `outbox`, which gives what the worker sent. It is an endpoint: the flow may lead back to it.
+///
+/// # Settings
+/// The brokers, the service of events that name none (`service`), the attribute that names it (`service_from`, `mdp.service` by default),
+/// what stands before and after its name (`prefix`, `postfix`), the longest time for a request (`deadline`, 30 s), the sockets' limits
+/// and security (`socket`), and how it asks (`settings`):
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `version` | 0.2 | the version of the protocol |
+/// | `envelope` | `true` | whether requests travel as whole events, or as plain payloads for workers of others |
+/// | `attempts` | 3 | how often a request is sent at most when connections are lost under it |
+/// | `attempt` | none | how long to wait for a reply before the request is sent again |
+/// | `window` | 1,024 | how many whole events wait for their replies at one broker at a time |
+/// | `connections` | 64 | how many connections plain requests have |
+/// | `requests` | 4,096 | how many requests are under way in all |
+///
+/// # Errors
+/// | kind | when |
+/// |---|---|
+/// | `Timeout` | there was no reply, or no room for the request, by the deadline |
+/// | `Unavailable` | no broker can be reached, or no worker has the service |
+/// | `Overloaded` | the broker's queues are full, or too many requests are under way |
+/// | `Forbidden` | the broker does not let us in |
+/// | `Malformed` | nothing names the service, or it cannot be a name |
+/// | that of the worker | the worker answered with an error |
+///
+/// # Example
 /// ```no_run
 /// use playhouse_engine::Director;
 /// use playhouse_mdp::{Brokers, MdpClient};

@@ -8,6 +8,26 @@ use crate::transport::{Endpoint, SocketSettings};
 
 /// A registry: brokers announce themselves, and clients and workers follow which live, across hosts.
 ///
+/// # Ports
+/// None: it is connected to nothing.
+///
+/// # Settings
+/// Where it listens, the socket's limits and security (`socket`), whether it may be open to the network without security (`insecure`, not
+/// by default), and its times and limits (`settings`):
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `interval` | 2.5 s | how often brokers announce themselves and followers ask |
+/// | `liveness` | 3 | after how many intervals of silence a peer is forgotten |
+/// | `brokers` | 256 | how many brokers it takes |
+/// | `endpoints` | 8 | how many addresses a broker may announce |
+/// | `followers` | 4,096 | how many followers it takes |
+///
+/// # Errors
+/// The flow does not start where it cannot listen: `Unavailable`, or `Forbidden` for an address that is open to the network without
+/// security.
+///
+/// # Example
 /// ```no_run
 /// use playhouse_engine::Director;
 /// use playhouse_mdp::MdpRegistry;

@@ -37,6 +37,30 @@ const FAILED: Duration = Duration::from_secs(5);
 ///
 /// The protocol gives a worker one request at a time, so `concurrency` is the number of registrations at each broker.
 ///
+/// # Ports
+/// Inbox: `inbox`, for any format: replies. Outbox: `outbox`: requests. It is an endpoint: the flow leads back to it.
+///
+/// # Settings
+/// The service, the brokers, how many requests of each are worked on at a time (`concurrency`, 1), the time for a request that names
+/// none (`deadline`, 30 s), the sockets' limits and security (`socket`), how much of an event that comes is believed (`limits`), and the
+/// protocol's times (`settings`):
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `version` | 0.2 | the version of the protocol |
+/// | `heartbeat` | 2.5 s | how often both sides say that they live |
+/// | `liveness` | 3 | after how many such intervals of silence the broker is given up |
+/// | `shortest-wait` | 100 ms | how long to wait before the first attempt to register anew; it doubles with each |
+/// | `longest-wait` | 5 s | the longest wait between two attempts |
+///
+/// # Errors
+/// | kind | when |
+/// |---|---|
+/// | `Unsupported` | a part of a reply came where version 0.1 of the protocol is spoken |
+///
+/// A request that cannot be read, or that finds no room in the flow, is answered with an error of its kind.
+///
+/// # Example
 /// ```no_run
 /// use playhouse_engine::{Director, Event, map};
 /// use playhouse_mdp::{Brokers, MdpWorker};

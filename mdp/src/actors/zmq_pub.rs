@@ -14,6 +14,30 @@ pub(super) const TOPIC: &str = "zmq.topic";
 /// The topic is the first frame: the attribute `zmq.topic`, or what the settings say. An event is delivered when the
 /// socket has taken it, whether anybody has subscribed or not; a subscriber that is too slow misses events.
 ///
+/// # Ports
+/// Inbox: `inbox`, for any format. No outbox.
+///
+/// # Settings
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `bind` | none | the addresses at which peers may connect |
+/// | `connect` | none | the addresses of the peers |
+/// | `raw` | `false` | whether bytes travel alone, for peers that are no flows of playhouse |
+/// | `insecure` | `false` | whether an address may be open to the network without CURVE or PLAIN |
+/// | `topic` | nothing | what messages begin with where an event has no attribute `zmq.topic` |
+/// | `patience` | 5 s | how long an event waits for room on its way out, or for a peer |
+/// | `socket` | those of `SocketSettings` | the socket's limits and security |
+///
+/// # Errors
+/// | kind | when |
+/// |---|---|
+/// | `Overloaded` | the socket has no room for as long as `patience` allows |
+/// | `Malformed` | `raw` is set and the attribute `zmq.frames` does not fit the payload |
+///
+/// The flow does not start where an address cannot be used: `Malformed`, `Unavailable`, or `Forbidden` for one that is open to the
+/// network without security.
+///
+/// # Example
 /// ```
 /// use playhouse_mdp::{ZmqPub, ZmqSettings};
 ///

@@ -12,6 +12,30 @@ use crate::transport::{Kind, Socket};
 /// It reads only what the flow has room for, and then the peers wait. What cannot be read goes along the error route. When the
 /// flow stops, what the socket has taken in is still emitted; what comes later is lost, for ZeroMQ acknowledges nothing.
 ///
+/// # Ports
+/// No inbox. Outbox: `outbox`, for any format; bytes where `raw` is set.
+///
+/// # Settings
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `bind` | none | the addresses at which peers may connect |
+/// | `connect` | none | the addresses of the peers |
+/// | `raw` | `false` | whether bytes travel alone, for peers that are no flows of playhouse |
+/// | `insecure` | `false` | whether an address may be open to the network without CURVE or PLAIN |
+/// | `limits` | those of `EnvelopeLimits` | how much of what comes is believed |
+/// | `socket` | those of `SocketSettings` | the socket's limits and security |
+///
+/// # Errors
+/// | kind | when |
+/// |---|---|
+/// | `Malformed` | a message is not what `raw` says |
+/// | `TooLarge` | a message is beyond `limits` |
+/// | `Unsupported` | an event came in an envelope of another version |
+///
+/// The flow does not start where an address cannot be used: `Malformed`, `Unavailable`, or `Forbidden` for one that is open to the
+/// network without security.
+///
+/// # Example
 /// ```
 /// use playhouse_mdp::{ZmqPull, ZmqSettings};
 ///

@@ -14,6 +14,29 @@ use crate::transport::{Kind, Socket};
 /// is lost. Use Majordomo where that may not be. Where no peer has room for as long as the settings allow, the event fails
 /// as `Overloaded`, and can be tried again.
 ///
+/// # Ports
+/// Inbox: `inbox`, for any format. No outbox.
+///
+/// # Settings
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `bind` | none | the addresses at which peers may connect |
+/// | `connect` | none | the addresses of the peers |
+/// | `raw` | `false` | whether bytes travel alone, for peers that are no flows of playhouse |
+/// | `insecure` | `false` | whether an address may be open to the network without CURVE or PLAIN |
+/// | `patience` | 5 s | how long an event waits for room on its way out, or for a peer |
+/// | `socket` | those of `SocketSettings` | the socket's limits and security |
+///
+/// # Errors
+/// | kind | when |
+/// |---|---|
+/// | `Overloaded` | no peer has room for as long as `patience` allows |
+/// | `Malformed` | `raw` is set and the attribute `zmq.frames` does not fit the payload |
+///
+/// The flow does not start where an address cannot be used: `Malformed`, `Unavailable`, or `Forbidden` for one that is open to the
+/// network without security.
+///
+/// # Example
 /// ```
 /// use playhouse_mdp::{ZmqPush, ZmqSettings};
 ///

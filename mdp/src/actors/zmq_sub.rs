@@ -15,6 +15,31 @@ use crate::transport::{Kind, Socket};
 /// The attribute `zmq.topic` is the first frame. It reads only what the flow has room for; a publisher does not wait
 /// meanwhile, and what it sends beyond the queues is lost. What cannot be read goes along the error route.
 ///
+/// # Ports
+/// No inbox. Outbox: `outbox`, for any format; bytes where `raw` is set.
+///
+/// # Settings
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `bind` | none | the addresses at which peers may connect |
+/// | `connect` | none | the addresses of the peers |
+/// | `raw` | `false` | whether bytes travel alone, for peers that are no flows of playhouse |
+/// | `insecure` | `false` | whether an address may be open to the network without CURVE or PLAIN |
+/// | `subscribe` | everything | what the messages begin with that it takes, any of them |
+/// | `limits` | those of `EnvelopeLimits` | how much of what comes is believed |
+/// | `socket` | those of `SocketSettings` | the socket's limits and security |
+///
+/// # Errors
+/// | kind | when |
+/// |---|---|
+/// | `Malformed` | a message is not what `raw` says, or its topic is not UTF-8 |
+/// | `TooLarge` | a message is beyond `limits` |
+/// | `Unsupported` | an event came in an envelope of another version |
+///
+/// The flow does not start where an address cannot be used: `Malformed`, `Unavailable`, or `Forbidden` for one that is open to the
+/// network without security.
+///
+/// # Example
 /// ```
 /// use playhouse_mdp::{ZmqSettings, ZmqSub};
 ///

@@ -1,0 +1,3 @@
+//! Actors of ours beside what one would write by hand.
+
+pub mod join;

@@ -1,0 +1,282 @@
+//! The catalogue of actors, `docs/actors.md`, is made of the actors' own docs. This test fails where they differ, or where an
+//! actor's docs lack a part; `PLAYHOUSE_BLESS=1 cargo test --test catalogue` writes the page anew.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use playhouse::testing::golden_text;
+
+/// The groups of actors, in their order. An actor that stands in none is refused by the test.
+const GROUPS: &[(&str, &str, &[&str])] = &[
+    ("HTTP", "Requests from outside, and to others.", &["HttpServer", "HttpClient", "BasicAuth"]),
+    (
+        "Combining and holding",
+        "One event of many, many of one, and events that wait.",
+        &["Join", "Batch", "Split", "Dedup", "Throttle", "Delay", "Cache"],
+    ),
+    ("Transforming", "Another payload of the one that comes.", &["Xslt"]),
+    (
+        "Beginnings and ends",
+        "Where events come from without a network, and where they go.",
+        &["Generator", "Stdout", "Null"],
+    ),
+    (
+        "Majordomo",
+        "Services over ZeroMQ, with a broker that loses nothing.",
+        &["MdpBroker", "MdpClient", "MdpWorker", "MdpRegistry"],
+    ),
+    ("ZeroMQ", "Events, or frames of others, without a broker.", &["ZmqPush", "ZmqPull", "ZmqPub", "ZmqSub"]),
+];
+
+/// The feature that an actor needs; the others are always there. Those of the crate `playhouse_mdp` need `mdp`.
+const FEATURES: &[(&str, &str)] = &[
+    ("HttpServer", "http"),
+    ("HttpClient", "http-client"),
+    ("BasicAuth", "auth"),
+    ("Cache", "cache"),
+    ("Xslt", "xslt"),
+];
+
+/// What the actors of Compysition are here. An empty name stands for what is not there yet.
+const COMPYSITION: &[(&str, &str, &str)] = &[
+    ("Null", "Null", ""),
+    ("STDOUT", "Stdout", "`complete` is `whole-event`"),
+    ("EventGenerator", "Generator", "several producers are several generators"),
+    ("UDPEventGenerator", "", ""),
+    ("CronEventGenerator", "", ""),
+    ("UDPCronEventGenerator", "", ""),
+    ("EventLogger", "", "`Director::connect_log` makes events of the log"),
+    ("FileLogger", "", ""),
+    ("RedactedFileLogger", "", ""),
+    ("HTTPServer", "HttpServer", "routes are values, not JSON"),
+    ("BasicAuth", "BasicAuth", "users come from a file or a closure; nothing is subclassed"),
+    ("XSLT", "Xslt", ""),
+    ("XSD", "", ""),
+    ("JSONValidator", "", ""),
+    ("DictToXML", "", ""),
+    ("PropertiesToXML", "", ""),
+    ("XMLToDict", "", ""),
+    ("EventDataAggregator", "Join", "`mode = \"merge\"`"),
+    ("EventDataXMLAggregator", "Join", "`mode = \"xml\"`; `key` is `root`"),
+    ("EventJoin", "Join", "`purge_interval` is `time-out`, and what is missing is an error"),
+    ("XMLEventJoin", "Join", "`mode = \"xml\"`; `key` is `root`"),
+    ("JSONEventJoin", "Join", "`mode = \"merge\"`"),
+    ("FlowController", "", "not needed: any outbox leads to several actors, any inbox takes from several"),
+    ("EventRouter", "", ""),
+    ("SimpleRouter", "", ""),
+    ("HTTPMethodEventRouter", "HttpServer", "a route names its methods and its outbox"),
+    ("EventAttributeModifier", "", "`map` with a closure"),
+    ("EventAttributeLookupModifier", "", "`map` with a closure"),
+    ("HTTPStatusModifier", "", "`map` with `HttpReply::with_status`"),
+    ("XpathEventAttributeModifer", "", ""),
+    ("HTTPXpathEventAttributeModifier", "", ""),
+    ("JSONEventAttributeModifier", "", ""),
+    ("HTTPJSONAttributeModifier", "", ""),
+    ("EventDataEventAttributeModifier", "", "`map` with a closure"),
+    ("EventDataStaticAttributeModifier", "", "`map` with a closure"),
+    ("SetCookie", "", "`map` with `HttpReply::with_added_reply_header`"),
+    ("RESTTranslator", "", ""),
+    ("TCPOut", "ZmqPush", ""),
+    ("TCPIn", "ZmqPull", ""),
+    ("ZMQPush", "ZmqPush", ""),
+    ("ZMQPull", "ZmqPull", ""),
+    ("SMTPOut", "", ""),
+    ("SMTPIn", "", ""),
+    ("MDPClient", "MdpClient", ""),
+    ("MDPWorker", "MdpWorker", ""),
+    ("MDPBroker", "MdpBroker", ""),
+    ("MDPBrokerRegistrationService", "MdpRegistry", ""),
+];
+
+/// What each actor's docs must have, in this order. Others may stand before the last.
+const SECTIONS: [&str; 4] = ["# Ports", "# Settings", "# Errors", "# Example"];
+
+const PAGE: &str = "docs/actors.md";
+
+/// An actor, as its source tells of it.
+struct Described {
+    package: &'static str,
+    docs: Vec<String>,
+}
+
+#[test]
+fn the_catalogue_is_what_the_actors_say_of_themselves() {
+    let (actors, mut problems) = described();
+    let grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, _, names)| names.iter().copied()).collect();
+    for name in actors.keys() {
+        if !grouped.contains(&name.as_str()) {
+            problems.push(format!("`{name}` stands in no group of `tests/catalogue.rs`"));
+        }
+    }
+    for name in grouped.iter().chain(COMPYSITION.iter().map(|(_, name, _)| name).filter(|name| !name.is_empty())) {
+        if !actors.contains_key(*name) {
+            problems.push(format!("`{name}` stands in `tests/catalogue.rs`, and no such actor was found"));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    golden_text(PAGE, &page(&actors));
+}
+
+/// Finds the public actors, and says what their docs lack.
+fn described() -> (BTreeMap<String, Described>, Vec<String>) {
+    let (mut actors, mut problems) = (BTreeMap::new(), Vec::new());
+    for (package, folder, public) in [
+        ("playhouse_actors", "actors/src", "actors/src/lib.rs"),
+        ("playhouse_mdp", "mdp/src/actors", "mdp/src/actors/mod.rs"),
+    ] {
+        let public = fs::read_to_string(public).unwrap();
+        let public: Vec<&str> = public.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
+        for path in sources(Path::new(folder)) {
+            let text = fs::read_to_string(&path).unwrap();
+            let lines: Vec<&str> = text.lines().collect();
+            let names = lines.iter().filter_map(|line| {
+                let implemented =
+                    line.strip_prefix("impl Actor for ").or_else(|| line.strip_prefix("impl Light for "))?;
+                Some(implemented.split([' ', '<']).next().unwrap_or_default())
+            });
+            for name in names.filter(|name| public.contains(name)) {
+                let docs = docs_of(&lines, name);
+                let found = SECTIONS.map(|section| docs.iter().position(|line| line == section));
+                if found.iter().any(Option::is_none) || !found.is_sorted() {
+                    let expected = SECTIONS.join("`, `");
+                    problems.push(format!(
+                        "`{}`: the docs of `{name}` lack some of `{expected}`, in this order",
+                        path.display()
+                    ));
+                }
+                if docs.first().is_none_or(String::is_empty) {
+                    problems.push(format!("`{}`: the docs of `{name}` do not say what it does", path.display()));
+                }
+                actors.insert(name.to_owned(), Described { package, docs });
+            }
+        }
+    }
+    (actors, problems)
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Returns the doc comment of a type.
+fn docs_of(lines: &[&str], name: &str) -> Vec<String> {
+    let begins = |line: &str| {
+        let rest = line.strip_prefix("pub struct ").and_then(|rest| rest.strip_prefix(name));
+        rest.is_some_and(|rest| !rest.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_'))
+    };
+    let Some(end) = lines.iter().position(|line| begins(line)) else { return Vec::new() };
+    let above = lines[..end].iter().rev().take_while(|line| line.starts_with("///") || line.starts_with("#["));
+    let mut docs: Vec<String> = above
+        .filter_map(|line| line.strip_prefix("///"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned())
+        .collect();
+    docs.reverse();
+    docs
+}
+
+fn page(actors: &BTreeMap<String, Described>) -> String {
+    let mut page = String::from(
+        "# Actors\n\nMade of the actors' own docs by `PLAYHOUSE_BLESS=1 cargo test --test catalogue`; write there, not here.\n\n",
+    );
+    for (group, about, names) in GROUPS {
+        let links: Vec<_> = names.iter().map(|name| format!("[{name}](#{})", name.to_lowercase())).collect();
+        let _ = writeln!(page, "- **{group}**: {about} {}", links.join(", "));
+    }
+    page.push_str("- [What Compysition's actors are called here](#names-of-compysition)\n");
+    for (group, _, names) in GROUPS {
+        let _ = write!(page, "\n## {group}\n");
+        for name in *names {
+            let Described { package, docs } = &actors[*name];
+            let _ = write!(page, "\n### {name}\n\n");
+            let feature = FEATURES.iter().find(|(known, _)| known == name).map(|(_, feature)| *feature);
+            let feature = if *package == "playhouse_mdp" { Some("mdp") } else { feature };
+            let within = if *package == "playhouse_mdp" { "mdp" } else { "actors" };
+            let _ = match feature {
+                Some(feature) => write!(page, "`playhouse::{within}::{name}`, with the feature `{feature}`.\n\n"),
+                None => write!(page, "`playhouse::{within}::{name}`.\n\n"),
+            };
+            write_docs(docs, &mut page);
+        }
+    }
+    page.push_str("\n## Names of Compysition\n\n| Compysition | here | |\n|---|---|---|\n");
+    for (old, new, remark) in COMPYSITION {
+        let new = if new.is_empty() { String::new() } else { format!("[{new}](#{})", new.to_lowercase()) };
+        let _ = writeln!(page, "| `{old}` | {new} | {remark} |");
+    }
+    page
+}
+
+/// Writes a doc comment as a part of the page: its headings lower, its links to other types as names, and its examples without
+/// the lines that docs hide.
+fn write_docs(docs: &[String], page: &mut String) {
+    let mut in_code = false;
+    for line in docs {
+        if let Some(language) = line.strip_prefix("```") {
+            in_code = !in_code;
+            let is_rust = in_code && (language.is_empty() || language == "no_run");
+            let _ = writeln!(
+                page,
+                "```{}",
+                if is_rust {
+                    "rust"
+                } else if in_code {
+                    language
+                } else {
+                    ""
+                }
+            );
+        } else if in_code {
+            if line == "#" || line.starts_with("# ") {
+                continue;
+            }
+            // Users have these crates by way of the facade.
+            let line = [("playhouse_actors::", "playhouse::actors::"), ("playhouse_mdp::", "playhouse::mdp::")]
+                .iter()
+                .chain(&[("playhouse_engine::", "playhouse::")])
+                .fold(line.clone(), |line, (old, new)| line.replace(old, new));
+            let _ = writeln!(page, "{line}");
+        } else if let Some(heading) = line.strip_prefix("# ") {
+            let _ = writeln!(page, "#### {heading}");
+        } else {
+            let _ = writeln!(page, "{}", without_links(line));
+        }
+    }
+}
+
+/// Makes a name of each link to a type: ``[`Null`](crate::Null)`` is `` `Null` ``.
+fn without_links(line: &str) -> String {
+    let mut text = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once("[`") {
+        let Some((name, after)) = after.split_once("`]") else { break };
+        text.push_str(before);
+        let target = after.strip_prefix('(').and_then(|after| after.split_once(')'));
+        let _ = match target {
+            Some((target, _)) if target.contains("://") => write!(text, "[`{name}`]({target})"),
+            _ => write!(text, "`{name}`"),
+        };
+        rest = target.map_or(after, |(_, after)| after);
+    }
+    text.push_str(rest);
+    text
+}
+
+#[test]
+fn links_to_types_become_their_names() {
+    let line = "See [`Null`], [`Retry`](playhouse_engine::Retry) and [`RFC`](https://example.org).";
+    assert_eq!(without_links(line), "See `Null`, `Retry` and [`RFC`](https://example.org).");
+}
