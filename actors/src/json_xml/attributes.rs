@@ -6,8 +6,14 @@ use super::fault::Fault;
 use super::names::{is_name, shown};
 use super::references;
 
-/// The white space of XML's own grammar.
-pub(super) const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+/// Says whether a byte is white space of XML's own grammar.
+pub(super) const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+fn trimmed_start(text: &str) -> &str {
+    &text[text.bytes().position(|byte| !is_space(byte)).unwrap_or(text.len())..]
+}
 
 /// What stands in a tag behind its name. That no attribute comes twice is left to whoever collects them.
 #[derive(Debug)]
@@ -15,11 +21,11 @@ pub(super) struct Attributes<'x>(pub(super) &'x str);
 
 impl<'x> Attributes<'x> {
     fn read(&mut self) -> Result<Option<(&'x str, Cow<'x, str>)>, Fault> {
-        let rest = self.0.trim_start_matches(SPACE);
+        let rest = trimmed_start(self.0);
         if rest.is_empty() {
             return Ok(None);
         }
-        let end = rest.find(|character| character == '=' || SPACE.contains(&character)).unwrap_or(rest.len());
+        let end = rest.bytes().position(|byte| byte == b'=' || is_space(byte)).unwrap_or(rest.len());
         let (name, behind) = rest.split_at(end);
         if !is_name(name) {
             return Err(Fault::malformed(format!("`{}` is no name of an attribute", shown(name))));
@@ -27,7 +33,7 @@ impl<'x> Attributes<'x> {
         if rest.len() == self.0.len() {
             return Err(Fault::malformed(format!("no space before the attribute `{}`", shown(name))));
         }
-        let quoted = behind.trim_start_matches(SPACE).strip_prefix('=').map(|behind| behind.trim_start_matches(SPACE));
+        let quoted = trimmed_start(behind).strip_prefix('=').map(trimmed_start);
         let value = quoted.and_then(|quoted| {
             let quote = quoted.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
             quoted[1..].split_once(quote)

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use super::ENVELOPE;
@@ -91,28 +92,39 @@ impl<'x, 's> Builder<'x, 's> {
 
     /// Makes an object of the members from `begin` on.
     fn object(&mut self, begin: usize, text: Option<Value>) -> Result<Map<String, Value>, Fault> {
-        let runs = self.members[begin..].chunk_by(|one, next| !one.is_attribute && one.name == next.name).count();
+        let members = &mut self.members[begin..];
+        let runs = members.chunk_by(Member::is_run).count();
         let mut object = Map::with_capacity(runs + usize::from(text.is_some()));
-        let mut members = self.members.drain(begin..).peekable();
-        while let Some(Member { name, is_attribute, value }) = members.next() {
-            if is_attribute {
-                if object.insert(["@", name].concat(), value).is_some() {
+        for run in members.chunk_by_mut(Member::is_run) {
+            let Some(Member { name, is_attribute, value: first }) = run.first_mut() else { continue };
+            let (name, first) = (*name, std::mem::take(first));
+            if *is_attribute {
+                if object.insert(["@", name].concat(), first).is_some() {
                     return Err(Fault::malformed(format!("the attribute `{}` stands twice in one tag", shown(name))));
                 }
                 continue;
             }
-            let mut run = Run::One(value);
-            while let Some(next) = members.next_if(|next| next.name == name) {
-                run.push(next.value);
-            }
-            match object.get_mut(name) {
-                Some(earlier) => run.append_to(earlier),
-                None => {
-                    let is_list = self.settings.lists.contains(name);
-                    object.insert(name.to_owned(), run.into_value(is_list));
+            let further = run[1..].iter_mut().map(|member| std::mem::take(&mut member.value));
+            match object.entry(name) {
+                Entry::Vacant(entry) if further.len() == 0 && !self.settings.lists.contains(name) => {
+                    entry.insert(first);
+                }
+                Entry::Vacant(entry) => {
+                    entry.insert(Value::Array(std::iter::once(first).chain(further).collect()));
+                }
+                Entry::Occupied(mut entry) => {
+                    let earlier = entry.get_mut();
+                    if !earlier.is_array() {
+                        *earlier = Value::Array(vec![std::mem::take(earlier)]);
+                    }
+                    if let Value::Array(items) = earlier {
+                        items.push(first);
+                        items.extend(further);
+                    }
                 }
             }
         }
+        self.members.truncate(begin);
         if let Some(text) = text {
             object.insert("#text".to_owned(), text);
         }
@@ -142,38 +154,10 @@ impl<'x, 's> Builder<'x, 's> {
     }
 }
 
-/// Elements of one name that follow each other.
-enum Run {
-    One(Value),
-    Many(Vec<Value>),
-}
-
-impl Run {
-    fn push(&mut self, value: Value) {
-        match self {
-            Self::Many(values) => values.push(value),
-            Self::One(first) => *self = Self::Many(vec![std::mem::take(first), value]),
-        }
-    }
-
-    fn append_to(self, earlier: &mut Value) {
-        if !earlier.is_array() {
-            *earlier = Value::Array(vec![std::mem::take(earlier)]);
-        }
-        if let Value::Array(values) = earlier {
-            match self {
-                Self::One(value) => values.push(value),
-                Self::Many(more) => values.extend(more),
-            }
-        }
-    }
-
-    fn into_value(self, is_list: bool) -> Value {
-        match self {
-            Self::One(value) if !is_list => value,
-            Self::One(value) => Value::Array(vec![value]),
-            Self::Many(values) => Value::Array(values),
-        }
+impl Member<'_> {
+    /// Says whether two neighbours are elements of one name.
+    fn is_run(&self, next: &Self) -> bool {
+        !self.is_attribute && !next.is_attribute && self.name == next.name
     }
 }
 

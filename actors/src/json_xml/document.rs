@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
-use super::attributes::{Attributes, SPACE};
+use super::attributes::{Attributes, is_space};
 use super::fault::Fault;
 use super::limits::Limits;
 use super::names::{first_not_allowed, is_name, shown, shown_up_to};
@@ -147,7 +147,7 @@ impl<'x> Document<'x> {
         let tag = self.since(begin);
         let tag = tag.strip_prefix('<').and_then(|tag| tag.strip_suffix(if is_empty { "/>" } else { ">" }));
         let tag = tag.unwrap_or_default();
-        let (name, attributes) = tag.split_at(tag.find(SPACE).unwrap_or(tag.len()));
+        let (name, attributes) = tag.split_at(tag.bytes().position(is_space).unwrap_or(tag.len()));
         if !is_name(name) {
             return Err(Fault::malformed(format!("`{}` is no name of an element", shown(name))));
         }
@@ -164,10 +164,10 @@ impl<'x> Document<'x> {
 
     fn characters(&self, text: &'x str) -> Result<Option<Token<'x>>, Fault> {
         if self.place != Place::Within {
-            return match text.trim_matches(SPACE) {
-                "" => Ok(None),
-                _ => Err(Fault::malformed("text stands outside of the root")),
-            };
+            if text.bytes().all(is_space) {
+                return Ok(None);
+            }
+            return Err(Fault::malformed("text stands outside of the root"));
         }
         if memchr::memchr(b']', text.as_bytes()).is_some() && text.contains("]]>") {
             return Err(Fault::malformed("text holds `]]>`"));
