@@ -63,7 +63,7 @@ pub struct XmlToJson {
 }
 
 /// From this size on, in bytes, a document is read on tokio's blocking pool: so many take about half a millisecond.
-const LARGE: usize = 64 * 1024;
+const LARGE: usize = 32 * 1024;
 
 const JSON_TYPE: Text = Text::from_static("application/json");
 
