@@ -77,11 +77,11 @@ impl<'x, 's> Builder<'x, 's> {
     fn end(&mut self) -> Result<Option<(&'x str, Value)>, Fault> {
         let Some(Element { name, members, text }) = self.open.pop() else { return Ok(None) };
         let text = if self.settings.keep_whitespace { text } else { text.map(trimmed_end) };
-        let text = text.filter(|text| !text.is_empty()).map(|text| self.scalar(text));
+        let text = text.filter(|text| !text.is_empty());
         let value = if members < self.members.len() {
             Value::Object(self.object(members, text)?)
         } else {
-            text.unwrap_or_default()
+            text.map_or(Value::Null, |text| self.scalar(text))
         };
         if self.open.is_empty() {
             return Ok(Some((name, value)));
@@ -91,7 +91,7 @@ impl<'x, 's> Builder<'x, 's> {
     }
 
     /// Makes an object of the members from `begin` on.
-    fn object(&mut self, begin: usize, text: Option<Value>) -> Result<Map<String, Value>, Fault> {
+    fn object(&mut self, begin: usize, text: Option<Cow<'x, str>>) -> Result<Map<String, Value>, Fault> {
         let members = &mut self.members[begin..];
         let runs = members.chunk_by(Member::is_run).count();
         let mut object = Map::with_capacity(runs + usize::from(text.is_some()));
@@ -126,7 +126,7 @@ impl<'x, 's> Builder<'x, 's> {
         }
         self.members.truncate(begin);
         if let Some(text) = text {
-            object.insert("#text".to_owned(), text);
+            object.insert("#text".to_owned(), self.scalar(text));
         }
         Ok(object)
     }
