@@ -14,6 +14,7 @@ test:
 
 bench:
 	scripts/install bench
+	cargo bench -p playhouse-benches --bench actors
 	cargo bench -p playhouse-benches --bench hop
 	cargo bench -p playhouse-benches --bench fan_out
 	cargo bench -p playhouse-benches --bench http

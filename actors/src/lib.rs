@@ -1,5 +1,7 @@
 //! The actors of playhouse, each behind a feature named after it; those that need no crate of their own are always there.
 
+#[cfg(feature = "convert")]
+mod aside;
 #[cfg(feature = "auth")]
 mod basic_auth;
 mod batch;
@@ -15,9 +17,15 @@ pub mod http;
 #[cfg(feature = "http-client")]
 mod http_client;
 mod join;
+#[cfg(feature = "convert")]
+mod json_to_xml;
+#[cfg(feature = "convert")]
+pub mod json_xml;
 mod key;
 mod keyed_queue;
 mod null;
+#[cfg(feature = "convert")]
+mod properties_to_xml;
 mod span;
 mod split;
 #[cfg(test)]
@@ -28,6 +36,8 @@ mod tally;
 pub mod testing;
 mod throttle;
 mod upkeep;
+#[cfg(feature = "convert")]
+mod xml_to_json;
 #[cfg(feature = "xslt")]
 pub mod xslt;
 
@@ -44,11 +54,17 @@ pub use http::HttpServer;
 #[cfg(feature = "http-client")]
 pub use http_client::{HttpClient, HttpClientSettings};
 pub use join::{Join, JoinMode, JoinSettings};
+#[cfg(feature = "convert")]
+pub use json_to_xml::JsonToXml;
 pub use key::KeyFrom;
 pub use null::Null;
+#[cfg(feature = "convert")]
+pub use properties_to_xml::{PropertiesToXml, PropertiesToXmlSettings};
 pub use split::{Split, SplitForm, SplitSettings};
 pub use stdout::{Stdout, StdoutSettings};
 pub use tally::Tally;
 pub use throttle::{Throttle, ThrottleMode, ThrottleSettings};
+#[cfg(feature = "convert")]
+pub use xml_to_json::XmlToJson;
 #[cfg(feature = "xslt")]
 pub use xslt::Xslt;

@@ -1,3 +1,5 @@
-//! Actors of ours beside what one would write by hand.
+//! What single actors do, beside programs of others or what one would write by hand: one file for each.
 
+pub mod convert;
 pub mod join;
+mod python;

@@ -32,6 +32,13 @@ impl Offspring {
         self.child.id()
     }
 
+    /// Says a line to the child.
+    pub(crate) fn tell(&mut self, line: &str) -> io::Result<()> {
+        let input = self.child.stdin.as_mut().ok_or_else(|| io::Error::other("a child has no standard input"))?;
+        writeln!(input, "{line}")?;
+        input.flush()
+    }
+
     /// Reads the next line that the child has to say.
     pub(crate) fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
