@@ -10,6 +10,8 @@ mod http_client;
 mod null;
 mod stdout;
 #[cfg(feature = "xslt")]
+pub mod xml;
+#[cfg(feature = "xslt")]
 pub mod xslt;
 
 #[cfg(feature = "auth")]

@@ -1,12 +1,8 @@
 //! Transforms by XSLT 1.0 with EXSLT, on libxslt.
 
 mod job;
-mod libxslt;
 mod limits;
-mod output;
-mod report;
-mod run;
-mod sources;
+pub(crate) mod output;
 #[cfg(test)]
 mod tests;
 
@@ -19,10 +15,10 @@ use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use job::{Job, Outcome};
-use libxslt::Stylesheet;
 pub use limits::Limits;
 use output::{Method, Output};
-use report::{Failure, FailureKind};
+
+use crate::xml::libxml::Stylesheet;
 
 /// From this size on, in bytes, a document is transformed on tokio's blocking pool, lest it hold a thread of the
 /// runtime: so many take about half a millisecond, against which the way to the pool and back counts for little.
@@ -187,16 +183,5 @@ impl Actor for Xslt {
         };
         out.push(self.answer(event, output));
         Ok(())
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(Failure { kind, message }: Failure) -> Self {
-        match kind {
-            FailureKind::Malformed | FailureKind::Terminated | FailureKind::Stylesheet => Self::malformed(message),
-            FailureKind::TooLarge => Self::too_large(message),
-            FailureKind::Forbidden => Self::forbidden(message),
-            FailureKind::Recursion | FailureKind::Transform => Self::internal(message),
-        }
     }
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::job::{Job, Outcome};
-use super::libxslt::Stylesheet;
 use super::limits::Limits;
 use super::output::Method;
-use super::report::{Failure, FailureKind};
+use crate::xml::libxml::Stylesheet;
+use crate::xml::report::{Failure, FailureKind};
 
 const COPY: &str =
     r#"<xsl:template match="@*|node()"><xsl:copy><xsl:apply-templates select="@*|node()"/></xsl:copy></xsl:template>"#;

@@ -1,5 +1,5 @@
 /*
- * What `libxslt.rs` cannot say itself: variadic callbacks, which stable Rust cannot define, and fields of structs whose
+ * What `libxml.rs` cannot say itself: variadic callbacks, which stable Rust cannot define, and fields of structs whose
  * layout only the installed headers know. No policy is decided here.
  */
 
@@ -12,7 +12,10 @@
 #include <libxml/SAX2.h>
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
+#include <libxml/tree.h>
 #include <libxml/xmlerror.h>
+#include <libxml/xpath.h>
+#include <libxml/xpathInternals.h>
 #include <libxslt/documents.h>
 #include <libxslt/imports.h>
 #include <libxslt/security.h>
@@ -21,7 +24,7 @@
 #include <libxslt/xsltInternals.h>
 #include <libxslt/xsltutils.h>
 
-/* The functions of `libxslt.rs` that are called from here. */
+/* The functions of `libxml.rs` that are called from here. */
 struct playhouse_callbacks {
     /* Text that libxslt reports; returns 0 if this thread runs nothing of ours. */
     int (*report)(int kind, const char *text, size_t length);
@@ -45,6 +48,13 @@ struct playhouse_output {
     const xmlChar *media_type;
 };
 
+struct playhouse_found {
+    int kind;
+    double number;
+    size_t nodes;
+    const xmlChar *text;
+};
+
 struct playhouse_handlers {
     xmlStructuredErrorFunc structured;
     void *structured_context;
@@ -53,6 +63,7 @@ struct playhouse_handlers {
 };
 
 enum { REPORT_TEXT, REPORT_PLACE, REPORT_OTHER };
+enum { FOUND_NODES, FOUND_TEXT, FOUND_NUMBER, FOUND_BOOLEAN, FOUND_OTHER };
 enum { REFUSED_DOCTYPE = 1, REFUSED_DEPTH, REFUSED_NODES };
 
 static struct playhouse_callbacks callbacks;
@@ -103,7 +114,7 @@ static xmlDocPtr load(const xmlChar *uri, xmlDictPtr dict, int options, void *co
 }
 
 /* Initialises the libraries. MUST be called once, before all else. Returns 0 if memory is out. */
-int playhouse_xslt_start(const struct playhouse_callbacks *given) {
+int playhouse_xml_start(const struct playhouse_callbacks *given) {
     callbacks = *given;
     xmlInitParser();
     xsltInit();
@@ -122,8 +133,8 @@ int playhouse_xslt_start(const struct playhouse_callbacks *given) {
     return 1;
 }
 
-/* Takes what libxml2 reports on this thread; `previous` is put back by playhouse_xslt_leave. */
-void playhouse_xslt_enter(struct playhouse_handlers *previous) {
+/* Takes what libxml2 reports on this thread; `previous` is put back by playhouse_xml_leave. */
+void playhouse_xml_enter(struct playhouse_handlers *previous) {
     previous->structured = xmlStructuredError;
     previous->structured_context = xmlStructuredErrorContext;
     previous->generic = xmlGenericError;
@@ -132,7 +143,7 @@ void playhouse_xslt_enter(struct playhouse_handlers *previous) {
     xmlSetGenericErrorFunc(NULL, report);
 }
 
-void playhouse_xslt_leave(const struct playhouse_handlers *previous) {
+void playhouse_xml_leave(const struct playhouse_handlers *previous) {
     xmlSetStructuredErrorFunc(previous->structured_context, previous->structured);
     xmlSetGenericErrorFunc(previous->generic_context, previous->generic);
 }
@@ -174,7 +185,7 @@ static void start_element(void *context, const xmlChar *name, const xmlChar *pre
 }
 
 /* Parses under `limits` (and without DOCTYPE), or, where that is NULL, as something that is trusted. */
-xmlDocPtr playhouse_xslt_parse(const char *bytes, int length, const char *url, const char *encoding, xmlDictPtr dict,
+xmlDocPtr playhouse_xml_parse(const char *bytes, int length, const char *url, const char *encoding, xmlDictPtr dict,
                                struct playhouse_limits *limits) {
     /* XPath knows no CDATA sections: they are text. */
     int options = XML_PARSE_NONET | XML_PARSE_NOCDATA;
@@ -205,6 +216,91 @@ xmlDocPtr playhouse_xslt_parse(const char *bytes, int length, const char *url, c
     }
     xmlFreeParserCtxt(parser);
     return document;
+}
+
+/* Finds what a prefix stands for where the document first declares it. */
+const xmlChar *playhouse_xml_namespace(xmlDocPtr document, const xmlChar *prefix) {
+    xmlNodePtr root = xmlDocGetRootElement(document);
+    xmlNodePtr node = root;
+
+    while (node != NULL) {
+        if (node->type == XML_ELEMENT_NODE) {
+            for (xmlNsPtr declared = node->nsDef; declared != NULL; declared = declared->next) {
+                if (xmlStrEqual(declared->prefix, prefix))
+                    return declared->href;
+            }
+            if (node->children != NULL) {
+                node = node->children;
+                continue;
+            }
+        }
+        while (node != root && node->next == NULL)
+            node = node->parent;
+        node = node == root ? NULL : node->next;
+    }
+    return NULL;
+}
+
+/* Evaluates with the root element as the context; `namespaces` are prefixes and URIs in turn, ended by NULL. */
+xmlXPathObjectPtr playhouse_xml_xpath_evaluate(xmlXPathCompExprPtr expression, xmlDocPtr document,
+                                               unsigned long operations, const xmlChar *const *namespaces) {
+    xmlXPathContextPtr context = xmlXPathNewContext(document);
+    xmlXPathObjectPtr found;
+
+    if (context == NULL)
+        return NULL;
+    context->node = xmlDocGetRootElement(document);
+    context->opLimit = operations;
+    for (; *namespaces != NULL; namespaces += 2)
+        xmlXPathRegisterNs(context, namespaces[0], namespaces[1]);
+    found = xmlXPathCompiledEval(expression, context);
+    xmlXPathFreeContext(context);
+    return found;
+}
+
+void playhouse_xml_found(xmlXPathObjectPtr found, struct playhouse_found *out) {
+    out->text = NULL;
+    switch (found->type) {
+    case XPATH_NODESET:
+        out->kind = FOUND_NODES;
+        out->nodes = found->nodesetval == NULL ? 0 : (size_t)found->nodesetval->nodeNr;
+        break;
+    case XPATH_BOOLEAN:
+        out->kind = FOUND_BOOLEAN;
+        out->number = found->boolval;
+        break;
+    case XPATH_NUMBER:
+        out->kind = FOUND_NUMBER;
+        out->number = found->floatval;
+        break;
+    case XPATH_STRING:
+        out->kind = FOUND_TEXT;
+        out->text = found->stringval;
+        break;
+    default:
+        out->kind = FOUND_OTHER;
+    }
+}
+
+/* Returns a node's text, or its XML if it is an element that holds elements. The text is the caller's. */
+xmlChar *playhouse_xml_found_node(xmlXPathObjectPtr found, size_t index) {
+    xmlNodePtr node = found->nodesetval->nodeTab[index];
+    xmlNodePtr copy;
+    xmlBufferPtr buffer;
+    xmlChar *text = NULL;
+
+    if (node->type == XML_DOCUMENT_NODE)
+        node = xmlDocGetRootElement((xmlDocPtr)node);
+    if (node == NULL || node->type != XML_ELEMENT_NODE || xmlFirstElementChild(node) == NULL)
+        return xmlXPathCastNodeToString(node);
+    /* The copy declares the namespaces that it inherits. */
+    copy = xmlDocCopyNode(node, node->doc, 1);
+    buffer = xmlBufferCreate();
+    if (copy != NULL && buffer != NULL && xmlNodeDump(buffer, node->doc, copy, 0, 0) >= 0)
+        text = xmlBufferDetach(buffer);
+    xmlBufferFree(buffer);
+    xmlFreeNode(copy);
+    return text;
 }
 
 /* Reads what `xsl:output` says, imports included. */
@@ -247,10 +343,10 @@ int playhouse_xslt_state(xsltTransformContextPtr transform) {
     return transform->state;
 }
 
-int playhouse_xslt_is_html(xmlDocPtr result) {
+int playhouse_xml_is_html(xmlDocPtr result) {
     return result->type == XML_HTML_DOCUMENT_NODE;
 }
 
-void playhouse_xslt_free(void *memory) {
+void playhouse_xml_free(void *memory) {
     xmlFree(memory);
 }

@@ -3,15 +3,15 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::limits::Limits;
+use super::limits::DocumentLimits;
 use super::report::Log;
 use super::sources::Sources;
 
 /// What a call may read, and what the libraries report of it.
-pub(super) struct Run {
-    pub(super) sources: Arc<Sources>,
-    pub(super) limits: Limits,
-    pub(super) log: Log,
+pub(crate) struct Run {
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) limits: DocumentLimits,
+    pub(crate) log: Log,
 }
 
 thread_local! {
@@ -19,22 +19,22 @@ thread_local! {
 }
 
 impl Run {
-    pub(super) fn new(sources: Arc<Sources>, limits: Limits) -> Self {
+    pub(crate) fn new(sources: Arc<Sources>, limits: DocumentLimits) -> Self {
         Self { sources, limits, log: Log::default() }
     }
 
     /// Makes this the run of the thread.
-    pub(super) fn begin(self) {
+    pub(crate) fn begin(self) {
         RUN.set(Some(self));
     }
 
     /// Takes the thread's run back, if there is one.
-    pub(super) fn end() -> Option<Self> {
+    pub(crate) fn end() -> Option<Self> {
         RUN.take()
     }
 
     /// Calls `f` with the thread's run, if there is one. Never panics, since C calls it.
-    pub(super) fn with<T>(f: impl FnOnce(&mut Self) -> T) -> Option<T> {
+    pub(crate) fn with<T>(f: impl FnOnce(&mut Self) -> T) -> Option<T> {
         RUN.try_with(|run| run.try_borrow_mut().ok()?.as_mut().map(f)).ok().flatten()
     }
 }

@@ -1,0 +1,16 @@
+//! XML documents as trees, and XPath on them, by libxml2. Here lies too what [`Xslt`](crate::Xslt) shares with it.
+
+mod document;
+mod expression;
+mod found;
+pub(crate) mod libxml;
+mod limits;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod sources;
+mod xpath;
+
+pub use found::Found;
+pub use libxml::Document;
+pub use limits::DocumentLimits;
+pub use xpath::XPath;
