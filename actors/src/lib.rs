@@ -12,6 +12,8 @@ mod stdout;
 #[cfg(feature = "xslt")]
 pub mod xml;
 #[cfg(feature = "xslt")]
+mod xsd;
+#[cfg(feature = "xslt")]
 pub mod xslt;
 
 #[cfg(feature = "auth")]
@@ -23,5 +25,7 @@ pub use http::HttpServer;
 pub use http_client::{HttpClient, HttpClientSettings};
 pub use null::Null;
 pub use stdout::{Stdout, StdoutSettings};
+#[cfg(feature = "xslt")]
+pub use xsd::{Xsd, XsdSettings};
 #[cfg(feature = "xslt")]
 pub use xslt::Xslt;

@@ -14,3 +14,7 @@ pub use found::Found;
 pub use libxml::Document;
 pub use limits::DocumentLimits;
 pub use xpath::XPath;
+
+/// From this size on, in bytes, a document is worked on in tokio's blocking pool, lest it hold a thread of the runtime: so
+/// many take about half a millisecond, against which the way to the pool and back counts for little.
+pub(crate) const LARGE: usize = 16 * 1024;

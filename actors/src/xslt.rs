@@ -18,11 +18,8 @@ use job::{Job, Outcome};
 pub use limits::Limits;
 use output::{Method, Output};
 
+use crate::xml::LARGE;
 use crate::xml::libxml::Stylesheet;
-
-/// From this size on, in bytes, a document is transformed on tokio's blocking pool, lest it hold a thread of the
-/// runtime: so many take about half a millisecond, against which the way to the pool and back counts for little.
-const LARGE: usize = 16 * 1024;
 
 /// Where the output's media type and encoding are told.
 const CONTENT_TYPE: &str = "http.header.content-type";

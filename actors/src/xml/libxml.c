@@ -32,11 +32,15 @@ struct playhouse_callbacks {
     void (*error)(const char *file, int line, const char *text);
     /* Loads a stylesheet's module or what `document()` names. */
     xmlDocPtr (*load)(const xmlChar *uri, xmlDictPtr dict, int options, void *context, int kind);
+    /* Reads all else that a parser asks for: what a schema imports, external entities. */
+    xmlParserInputPtr (*read)(const char *uri, xmlParserCtxtPtr parser);
 };
 
 struct playhouse_limits {
     unsigned int depth;
     unsigned long nodes;
+    /* Whether lines beyond 65,535 are told apart, which takes the field that libxslt keeps its own marks in. */
+    int big_lines;
     /* Out: how deep the document is, and why it was refused. */
     unsigned int deepest;
     int refused;
@@ -69,6 +73,7 @@ enum { REFUSED_DOCTYPE = 1, REFUSED_DEPTH, REFUSED_NODES };
 static struct playhouse_callbacks callbacks;
 static xsltSecurityPrefsPtr preferences;
 static xsltDocLoaderFunc default_loader;
+static xmlExternalEntityLoader default_reader;
 
 static void report(void *context, const char *format, ...) {
     char text[4096];
@@ -113,6 +118,29 @@ static xmlDocPtr load(const xmlChar *uri, xmlDictPtr dict, int options, void *co
     return callbacks.load(uri, dict, options, context, kind);
 }
 
+static xmlParserInputPtr read_input(const char *uri, const char *id, xmlParserCtxtPtr parser) {
+    if (callbacks.report(REPORT_OTHER, "", 0) == 0)
+        return default_reader(uri, id, parser);
+    return callbacks.read(uri, parser);
+}
+
+/* Makes what a parser reads of bytes, which are copied. */
+xmlParserInputPtr playhouse_xml_input(xmlParserCtxtPtr parser, const char *uri, const char *bytes, int length) {
+    xmlParserInputBufferPtr buffer = xmlParserInputBufferCreateMem(bytes, length, XML_CHAR_ENCODING_NONE);
+    xmlParserInputPtr input;
+
+    if (buffer == NULL)
+        return NULL;
+    input = xmlNewIOInputStream(parser, buffer, XML_CHAR_ENCODING_NONE);
+    if (input == NULL) {
+        xmlFreeParserInputBuffer(buffer);
+        return NULL;
+    }
+    input->filename = (char *)xmlStrdup((const xmlChar *)uri);
+    input->directory = xmlParserGetDirectory(uri);
+    return input;
+}
+
 /* Initialises the libraries. MUST be called once, before all else. Returns 0 if memory is out. */
 int playhouse_xml_start(const struct playhouse_callbacks *given) {
     callbacks = *given;
@@ -129,6 +157,8 @@ int playhouse_xml_start(const struct playhouse_callbacks *given) {
     xsltSetSecurityPrefs(preferences, XSLT_SECPREF_WRITE_NETWORK, xsltSecurityForbid);
     default_loader = xsltDocDefaultLoader;
     xsltSetLoaderFunc(load);
+    default_reader = xmlGetExternalEntityLoader();
+    xmlSetExternalEntityLoader(read_input);
     xsltSetGenericErrorFunc(NULL, report);
     return 1;
 }
@@ -201,6 +231,8 @@ xmlDocPtr playhouse_xml_parse(const char *bytes, int length, const char *url, co
     }
     if (limits != NULL) {
         options |= XML_PARSE_COMPACT;
+        if (limits->big_lines)
+            options |= XML_PARSE_BIG_LINES;
         parser->_private = limits;
         parser->sax->internalSubset = refuse_doctype;
         parser->sax->startElementNs = start_element;

@@ -1,5 +1,5 @@
 //! The binding to libxml2 and libxslt: the one file with `unsafe` in it, safe to use from outside. It holds documents,
-//! stylesheets and XPath expressions, runs these on documents, and turns what the libraries report into [`Failure`]s.
+//! stylesheets, XPath expressions and schemas, runs these on documents, and turns what the libraries report into [`Failure`]s.
 //! Knows no events.
 
 #![allow(unsafe_code)]
@@ -17,7 +17,7 @@ use super::found::Found;
 use super::limits::{DocumentLimits, Refusal};
 use super::report::{Failure, FailureKind, Log};
 use super::run::Run;
-use super::sources::{Sources, TEXT_NAME};
+use super::sources::{SCHEMA_NAME, Sources, TEXT_NAME};
 use crate::xslt::Limits;
 use crate::xslt::output::{Method, Output, OutputSettings};
 
@@ -33,11 +33,21 @@ pub struct Document {
 unsafe impl Send for Document {}
 
 impl Document {
-    /// Parses untrusted bytes. `is_text` says that they are UTF-8 whatever the declaration says.
+    /// Parses untrusted bytes for any use but a transform. `is_text` says that they are UTF-8 whatever the declaration
+    /// says.
     pub(crate) fn parse_as(bytes: &[u8], is_text: bool, limits: &DocumentLimits) -> Result<Self, Failure> {
+        Self::parse_run(bytes, is_text, true, limits)
+    }
+
+    /// Parses untrusted bytes for a transform.
+    pub(crate) fn parse_for_transform(bytes: &[u8], is_text: bool, limits: &DocumentLimits) -> Result<Self, Failure> {
+        Self::parse_run(bytes, is_text, false, limits)
+    }
+
+    fn parse_run(bytes: &[u8], is_text: bool, big_lines: bool, limits: &DocumentLimits) -> Result<Self, Failure> {
         start();
         let scope = Scope::enter(Run::new(Arc::default(), *limits));
-        let parsed = parse_limited(bytes, None, is_text, limits);
+        let parsed = parse_limited(bytes, None, is_text, big_lines, limits);
         let log = scope.leave().log;
         parsed.map_err(|refusal| refusal.unwrap_or_else(|| log.malformed()))
     }
@@ -120,7 +130,7 @@ impl Stylesheet {
         let (is_text, url) = (url == TEXT_NAME, c_string(url)?);
         // What libxslt registers while it compiles is shared by the process.
         let _lock = COMPILE.lock().unwrap_or_else(PoisonError::into_inner);
-        let scope = Scope::enter(Run::new(Arc::new(sources), DocumentLimits::default()));
+        let scope = Scope::enter(Run::trusted(Arc::new(sources)));
         let Some(document) = parse(&text, Some(&url), is_text, ptr::null_mut(), None) else {
             return Err(scope.leave().log.stylesheet());
         };
@@ -352,6 +362,65 @@ impl Drop for Object {
     }
 }
 
+/// A compiled XML schema, shared by any number of threads.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    pointer: NonNull<ffi::Schema>,
+    /// What the schema was compiled from, and points into.
+    _document: Document,
+}
+
+// SAFETY: a validation keeps what changes in its context. Only one without a schema would add to it what the document
+// names.
+unsafe impl Send for Schema {}
+// SAFETY: as above.
+unsafe impl Sync for Schema {}
+
+impl Schema {
+    /// Compiles a schema, and what it imports and includes. Every problem is told.
+    pub(crate) fn compile(url: &str, sources: Sources) -> Result<Self, Failure> {
+        start();
+        let text = sources.get(url).unwrap_or_default();
+        let (is_text, url) = (url == SCHEMA_NAME, c_string(url)?);
+        let scope = Scope::enter(Run::trusted(Arc::new(sources)));
+        let document = parse(&text, Some(&url), is_text, ptr::null_mut(), None);
+        let schema = document.map(|pointer| Document { pointer, depth: 0 }).and_then(|document| {
+            // SAFETY: the document outlives the schema, which is dropped first. The context is freed at once.
+            let schema = unsafe {
+                let context = ffi::xmlSchemaNewDocParserCtxt(document.pointer.as_ptr());
+                let schema = ffi::xmlSchemaParse(context);
+                ffi::xmlSchemaFreeParserCtxt(context);
+                schema
+            };
+            Some(Self { pointer: NonNull::new(schema)?, _document: document })
+        });
+        let log = scope.leave().log;
+        // What cannot be imported is a warning to libxml2, which goes on without it.
+        schema.filter(|_| !log.failed).ok_or_else(|| log.schema())
+    }
+
+    /// Validates a document. What is wrong is told with the lines, in order, but for no more than `most` problems.
+    pub(crate) fn validate(&self, document: &Document, most: usize) -> Result<(), Failure> {
+        let scope = Scope::enter(Run::collecting(Arc::default(), most));
+        // SAFETY: schema and document are only read, and outlive the context. A null context is an internal error.
+        let status = unsafe {
+            let context = ffi::xmlSchemaNewValidCtxt(self.pointer.as_ptr());
+            let status = ffi::xmlSchemaValidateDoc(context, document.pointer.as_ptr());
+            ffi::xmlSchemaFreeValidCtxt(context);
+            status
+        };
+        let log = scope.leave().log;
+        if status == 0 { Ok(()) } else { Err(log.invalid()) }
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        // SAFETY: no validation is under way, since each borrows the schema; its document goes after it.
+        unsafe { ffi::xmlSchemaFree(self.pointer.as_ptr()) }
+    }
+}
+
 /// Text that libxml2 allocated.
 struct Buffer {
     pointer: NonNull<u8>,
@@ -410,7 +479,7 @@ impl Drop for Scope {
 fn start() {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
-        let callbacks = ffi::Callbacks { report: on_report, error: on_error, load: on_load };
+        let callbacks = ffi::Callbacks { report: on_report, error: on_error, load: on_load, read: on_read };
         // SAFETY: called once, before all other calls; the callbacks live as long as the process.
         let started = unsafe { ffi::playhouse_xml_start(&callbacks) };
         assert_ne!(started, 0, "libxslt finds no memory to start");
@@ -422,12 +491,14 @@ fn parse_limited(
     bytes: &[u8],
     url: Option<&CStr>,
     is_text: bool,
+    big_lines: bool,
     limits: &DocumentLimits,
 ) -> Result<Document, Option<Failure>> {
     limits.check_size(bytes.len())?;
     let mut bounds = ffi::Bounds {
         depth: limits.depth,
         nodes: c_ulong::try_from(limits.nodes).unwrap_or(c_ulong::MAX),
+        big_lines: big_lines.into(),
         deepest: 0,
         refused: 0,
     };
@@ -507,6 +578,27 @@ extern "C" fn on_load(
     ptr::null_mut()
 }
 
+extern "C" fn on_read(uri: *const c_char, parser: *mut ffi::Parser) -> *mut ffi::Input {
+    if uri.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: libxml2 passes a string that lives for the call.
+    let url = unsafe { CStr::from_ptr(uri) };
+    let bytes = match Run::with(|run| run.input(&url.to_string_lossy())) {
+        Some(Ok(bytes)) => bytes,
+        Some(Err(failure)) => {
+            Run::with(|run| run.log.fail(failure));
+            return ptr::null_mut();
+        }
+        None => return ptr::null_mut(),
+    };
+    let Ok(length) = c_int::try_from(bytes.len()) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: the parser is the one that asks; the bytes are copied.
+    unsafe { ffi::playhouse_xml_input(parser, uri, bytes.as_ptr().cast(), length) }
+}
+
 fn load_document(name: &str, url: &CStr) -> Result<Option<NonNull<ffi::Doc>>, Failure> {
     let Some((sources, limits)) = Run::with(|run| (run.sources.clone(), run.limits)) else {
         return Ok(None);
@@ -516,7 +608,7 @@ fn load_document(name: &str, url: &CStr) -> Result<Option<NonNull<ffi::Doc>>, Fa
         return Ok(parse(&text, Some(url), name == TEXT_NAME, ptr::null_mut(), None));
     }
     let bytes = sources.document(name, limits.bytes)?;
-    match parse_limited(&bytes, Some(url), false, &limits) {
+    match parse_limited(&bytes, Some(url), false, false, &limits) {
         Ok(document) => {
             let pointer = document.pointer;
             // libxslt owns it from here on.
@@ -550,7 +642,7 @@ mod ffi {
         ($($name:ident),*) => { $(#[repr(C)] pub(super) struct $name { _private: [u8; 0] })* };
     }
 
-    opaque!(Doc, Dict, Style, Transform, Encoder, Expression, Object);
+    opaque!(Doc, Dict, Style, Transform, Encoder, Expression, Object, Parser, Input, Schema, SchemaParser, Validation);
 
     pub(super) const STATE_OK: c_int = 0;
     pub(super) const STATE_ERROR: c_int = 1;
@@ -571,12 +663,14 @@ mod ffi {
         pub(super) report: extern "C" fn(c_int, *const c_char, usize) -> c_int,
         pub(super) error: extern "C" fn(*const c_char, c_int, *const c_char),
         pub(super) load: extern "C" fn(*const c_char, *mut Dict, c_int, *mut c_void, c_int) -> *mut Doc,
+        pub(super) read: extern "C" fn(*const c_char, *mut Parser) -> *mut Input,
     }
 
     #[repr(C)]
     pub(super) struct Bounds {
         pub(super) depth: c_uint,
         pub(super) nodes: c_ulong,
+        pub(super) big_lines: c_int,
         pub(super) deepest: c_uint,
         pub(super) refused: c_int,
     }
@@ -641,6 +735,20 @@ mod ffi {
         pub(super) fn playhouse_xml_found(found: *mut Object, value: *mut Value);
         pub(super) fn playhouse_xml_found_node(found: *mut Object, index: usize) -> *const c_char;
 
+        pub(super) fn playhouse_xml_input(
+            parser: *mut Parser,
+            uri: *const c_char,
+            bytes: *const c_char,
+            length: c_int,
+        ) -> *mut Input;
+
+        pub(super) fn xmlSchemaNewDocParserCtxt(document: *mut Doc) -> *mut SchemaParser;
+        pub(super) fn xmlSchemaParse(parser: *mut SchemaParser) -> *mut Schema;
+        pub(super) fn xmlSchemaFreeParserCtxt(parser: *mut SchemaParser);
+        pub(super) fn xmlSchemaFree(schema: *mut Schema);
+        pub(super) fn xmlSchemaNewValidCtxt(schema: *mut Schema) -> *mut Validation;
+        pub(super) fn xmlSchemaValidateDoc(validation: *mut Validation, document: *mut Doc) -> c_int;
+        pub(super) fn xmlSchemaFreeValidCtxt(validation: *mut Validation);
         pub(super) fn xmlXPathCompile(expression: *const c_char) -> *mut Expression;
         pub(super) fn xmlXPathFreeCompExpr(expression: *mut Expression);
         pub(super) fn xmlXPathFreeObject(object: *mut Object);

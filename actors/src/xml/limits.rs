@@ -1,15 +1,18 @@
 //! What a document may cost.
 
+use serde::{Deserialize, Serialize};
+
 use super::report::{Failure, FailureKind};
 
 /// What an untrusted document may cost. A `DOCTYPE` is refused whatever the limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DocumentLimits {
-    /// The size of a document, in bytes.
+    /// The size of a document, in bytes; 16 MiB by default.
     pub bytes: usize,
-    /// How deep elements may be nested. libxml2 itself stops at 256 (2,048 from its version 2.12 on).
+    /// How deep elements may be nested; 256 by default. libxml2 itself stops at 256 (2,048 from its version 2.12 on).
     pub depth: u32,
-    /// The number of elements and attributes in a document.
+    /// The number of elements and attributes in a document; 2,000,000 by default.
     pub nodes: u64,
 }
 

@@ -65,6 +65,10 @@ pub(crate) struct Log {
     detail: Option<Problem>,
     place: Option<(Option<String>, u32)>,
     last_was_message: bool,
+    /// Every error of libxml2, up to a number of them, and how many there were beyond.
+    problems: Vec<Problem>,
+    most: usize,
+    more: usize,
 }
 
 #[derive(Debug)]
@@ -75,6 +79,11 @@ struct Problem {
 }
 
 impl Log {
+    /// Makes a log that keeps so many errors of libxml2, and not just the first.
+    pub(crate) fn collecting(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
+
     /// Takes "runtime error: file F line N element E", after which the text of the error follows.
     pub(crate) fn place(&mut self, text: &str) {
         let file = text.split_once(": file ").map(|(_, rest)| rest.trim_end());
@@ -120,9 +129,17 @@ impl Log {
     /// Takes an error of libxml2.
     pub(crate) fn library(&mut self, file: Option<&str>, line: i32, text: &str) {
         self.last_was_message = false;
-        if self.detail.is_none() {
+        let problem = || {
             let line = u32::try_from(line).unwrap_or(0);
-            self.detail = Some(Problem { file: file.map(sources::decode), line, text: tidy(text) });
+            Problem { file: file.map(sources::decode), line, text: tidy(text) }
+        };
+        if self.problems.len() < self.most {
+            self.problems.push(problem());
+        } else {
+            self.more += 1;
+        }
+        if self.detail.is_none() {
+            self.detail = Some(problem());
         }
     }
 
@@ -148,6 +165,34 @@ impl Log {
             return Failure::new(FailureKind::TooLarge, "it takes more operations than are allowed".to_owned());
         }
         Failure::new(FailureKind::Malformed, reason.to_owned())
+    }
+
+    /// Tells why a schema does not compile.
+    pub(crate) fn schema(self) -> Failure {
+        let problems = self.problems.iter().map(|problem| located(Some(problem), problem.text.clone())).collect();
+        let message = match (&self.failure, self.list(problems)) {
+            (Some(failure), Some(problems)) => format!("{}; {problems}", failure.message),
+            (Some(failure), None) => failure.message.clone(),
+            (None, problems) => problems.unwrap_or_else(|| "libxml2 gives no reason".to_owned()),
+        };
+        Failure::new(FailureKind::Stylesheet, message)
+    }
+
+    /// Tells why a document does not validate.
+    pub(crate) fn invalid(self) -> Failure {
+        let problems = self.problems.iter().map(|Problem { line, text, .. }| format!("line {line}: {text}")).collect();
+        match self.list(problems) {
+            Some(problems) => Failure::new(FailureKind::Malformed, format!("the document is not valid: {problems}")),
+            None => Failure::new(FailureKind::Transform, "libxml2 could not validate the document".to_owned()),
+        }
+    }
+
+    fn list(&self, mut problems: Vec<String>) -> Option<String> {
+        match self.more {
+            0 => {}
+            more => problems.push(format!("and {more} more")),
+        }
+        (!problems.is_empty()).then(|| problems.join("; "))
     }
 
     /// Tells why a stylesheet was not compiled.

@@ -4,14 +4,19 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::limits::DocumentLimits;
-use super::report::Log;
+use super::report::{Failure, Log};
 use super::sources::Sources;
+
+/// At most so many problems of a stylesheet or a schema are told.
+const MOST_PROBLEMS: usize = 100;
 
 /// What a call may read, and what the libraries report of it.
 pub(crate) struct Run {
     pub(crate) sources: Arc<Sources>,
     pub(crate) limits: DocumentLimits,
     pub(crate) log: Log,
+    /// Whether what is read is trusted like code: a stylesheet or a schema.
+    trusted: bool,
 }
 
 thread_local! {
@@ -20,7 +25,25 @@ thread_local! {
 
 impl Run {
     pub(crate) fn new(sources: Arc<Sources>, limits: DocumentLimits) -> Self {
-        Self { sources, limits, log: Log::default() }
+        Self { sources, limits, log: Log::default(), trusted: false }
+    }
+
+    /// Makes the run of a compilation.
+    pub(crate) fn trusted(sources: Arc<Sources>) -> Self {
+        Self { trusted: true, ..Self::collecting(sources, MOST_PROBLEMS) }
+    }
+
+    /// Makes a run that reads nothing and keeps so many problems.
+    pub(crate) fn collecting(sources: Arc<Sources>, most: usize) -> Self {
+        Self { log: Log::collecting(most), ..Self::new(sources, DocumentLimits::default()) }
+    }
+
+    /// Reads what a parser asks for besides the document itself.
+    pub(crate) fn input(&mut self, url: &str) -> Result<Arc<[u8]>, Failure> {
+        if self.trusted {
+            return Arc::make_mut(&mut self.sources).module(url);
+        }
+        self.sources.document(url, self.limits.bytes).map(Arc::from)
     }
 
     /// Makes this the run of the thread.

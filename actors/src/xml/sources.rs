@@ -15,6 +15,9 @@ use super::report::{Failure, FailureKind};
 /// The name of a stylesheet that was given as text.
 pub(crate) const TEXT_NAME: &str = "stylesheet";
 
+/// The name of a schema that was given as text.
+pub(crate) const SCHEMA_NAME: &str = "schema";
+
 /// What stands for itself in a path within a URL.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 

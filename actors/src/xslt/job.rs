@@ -45,8 +45,8 @@ impl Job {
     /// Transforms a document on a stack that all the recursion allowed has room on, in a thread of its own.
     pub(super) fn run_deep(&self, input: &[u8], is_text: bool) -> Outcome {
         // A document that cannot be parsed needs no stack.
-        let depth =
-            Document::parse_as(input, is_text, &self.limits.document()).map_or(0, |document| self.depth(&document));
+        let depth = Document::parse_for_transform(input, is_text, &self.limits.document())
+            .map_or(0, |document| self.depth(&document));
         let stack = self.limits.stack(depth);
         let failed = |message| Outcome {
             result: Err(Failure::new(FailureKind::Recursion, message)),
@@ -65,7 +65,7 @@ impl Job {
     fn attempt(&self, input: &[u8], is_text: bool, limits: impl FnOnce(&Document) -> Limits) -> Outcome {
         let mut messages = Vec::new();
         let mut deeper = false;
-        let result = Document::parse_as(input, is_text, &self.limits.document()).and_then(|mut document| {
+        let result = Document::parse_for_transform(input, is_text, &self.limits.document()).and_then(|mut document| {
             let limits = limits(&document);
             let result = self.stylesheet.apply(&mut document, &self.parameters, &limits, &mut messages);
             deeper = limits.recursion < self.limits.recursion
