@@ -7,6 +7,8 @@ mod generator;
 pub mod http;
 #[cfg(feature = "http-client")]
 mod http_client;
+#[cfg(feature = "json-schema")]
+mod json_schema;
 mod null;
 mod stdout;
 #[cfg(feature = "xslt")]
@@ -23,6 +25,8 @@ pub use generator::{Generator, Schedule};
 pub use http::HttpServer;
 #[cfg(feature = "http-client")]
 pub use http_client::{HttpClient, HttpClientSettings};
+#[cfg(feature = "json-schema")]
+pub use json_schema::{Draft, JsonSchema, JsonSchemaSettings};
 pub use null::Null;
 pub use stdout::{Stdout, StdoutSettings};
 #[cfg(feature = "xslt")]
