@@ -6,6 +6,7 @@ pub(crate) mod output;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ pub use limits::Limits;
 use output::{Method, Output};
 
 use crate::xml::LARGE;
-use crate::xml::libxml::Stylesheet;
+use crate::xml::libxml::{Stylesheet, c_string};
+use crate::xml::sources;
 
 /// Where the output's media type and encoding are told.
 const CONTENT_TYPE: &str = "http.header.content-type";
@@ -52,6 +54,16 @@ const CONTENT_TYPE: &str = "http.header.content-type";
 pub struct Xslt {
     job: Arc<Job>,
     types: Types,
+    say: Option<Say>,
+}
+
+/// Who is told what `xsl:message` says.
+struct Say(Box<dyn Fn(&str) + Send + Sync>);
+
+impl fmt::Debug for Say {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Say")
+    }
 }
 
 /// The content type of each method that a result can have.
@@ -93,8 +105,47 @@ impl Xslt {
     /// # Errors
     /// `Malformed` where the folder does not exist.
     pub fn allow_folder(mut self, path: impl AsRef<Path>) -> Result<Self> {
-        self.job_mut().stylesheet.allow_folder(path.as_ref())?;
+        self.job_mut().stylesheet.sources_mut().allow(path.as_ref())?;
         Ok(self)
+    }
+
+    /// Tells whether the stylesheet declares a global parameter of that name.
+    #[must_use]
+    pub fn declares(&self, name: &str) -> bool {
+        self.job.stylesheet.declares(name).unwrap_or(false)
+    }
+
+    /// Takes documents with a `DOCTYPE`. Its entities are expanded, within the [`Limits`] and the bounds of libxml2, and its
+    /// default attributes are set; external entities and subsets are read beneath the folders that were allowed, and left
+    /// out elsewhere.
+    #[must_use]
+    pub fn allow_doctype(mut self) -> Self {
+        self.job_mut().stylesheet.sources_mut().doctype = true;
+        self
+    }
+
+    /// Goes on without what `document()` may not or cannot read, as XSLT allows: it finds nothing there, and a message says
+    /// so. By default the event fails.
+    #[must_use]
+    pub fn skip_unreadable(mut self) -> Self {
+        self.job_mut().stylesheet.sources_mut().lenient = true;
+        self
+    }
+
+    /// Sets the file that documents come from: URLs in them are relative to it. Nothing is read of it.
+    ///
+    /// # Errors
+    /// `Malformed` where the path is not UTF-8.
+    pub fn document_path(mut self, path: impl AsRef<Path>) -> Result<Self> {
+        self.job_mut().base = Some(c_string(&sources::url(path.as_ref())?)?);
+        Ok(self)
+    }
+
+    /// Hands what `xsl:message` says to a closure, in place of tracing it.
+    #[must_use]
+    pub fn on_message(mut self, say: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.say = Some(Say(Box::new(say)));
+        self
     }
 
     /// Sets what documents and transforms may cost.
@@ -113,7 +164,7 @@ impl Xslt {
         let tell =
             |default| Text::from(format!("{}; charset={encoding}", settings.media_type.as_deref().unwrap_or(default)));
         let types = Types { xml: tell("application/xml"), html: tell("text/html"), text: tell("text/plain") };
-        Self { job: Arc::new(Job::new(stylesheet)), types }
+        Self { job: Arc::new(Job::new(stylesheet)), types, say: None }
     }
 
     fn job_mut(&mut self) -> &mut Job {
@@ -128,7 +179,10 @@ impl Xslt {
         };
         let outcome = if outcome.deeper { self.run_aside(input, is_text, Job::run_deep).await? } else { outcome };
         for message in &outcome.messages {
-            info!(text = %message, "message of the stylesheet");
+            match &self.say {
+                Some(Say(say)) => say(message),
+                None => info!(text = %message, "message of the stylesheet"),
+            }
         }
         Ok(outcome.result?)
     }

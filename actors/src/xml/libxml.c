@@ -41,6 +41,9 @@ struct playhouse_limits {
     unsigned long nodes;
     /* Whether lines beyond 65,535 are told apart, which takes the field that libxslt keeps its own marks in. */
     int big_lines;
+    /* Whether a DOCTYPE may stand in it, and how many elements are open, entities' included. */
+    int doctype;
+    unsigned int open;
     /* Out: how deep the document is, and why it was refused. */
     unsigned int deepest;
     int refused;
@@ -196,10 +199,9 @@ static void start_element(void *context, const xmlChar *name, const xmlChar *pre
                           const xmlChar **attribute_table) {
     xmlParserCtxtPtr parser = context;
     struct playhouse_limits *limits = parser->_private;
-    unsigned int depth = (unsigned int)parser->nodeNr + 1;
     unsigned long nodes = 1 + (unsigned long)attributes;
 
-    if (depth > limits->depth) {
+    if (limits->open >= limits->depth) {
         refuse(parser, REFUSED_DEPTH);
         return;
     }
@@ -208,13 +210,67 @@ static void start_element(void *context, const xmlChar *name, const xmlChar *pre
         return;
     }
     limits->nodes -= nodes;
-    if (depth > limits->deepest)
-        limits->deepest = depth;
+    limits->open += 1;
+    if (limits->open > limits->deepest)
+        limits->deepest = limits->open;
     xmlSAX2StartElementNs(context, name, prefix, uri, namespaces, namespace_table, attributes, defaulted,
                           attribute_table);
 }
 
-/* Parses under `limits` (and without DOCTYPE), or, where that is NULL, as something that is trusted. */
+static void end_element(void *context, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri) {
+    struct playhouse_limits *limits = ((xmlParserCtxtPtr)context)->_private;
+
+    if (limits->open > 0)
+        limits->open -= 1;
+    xmlSAX2EndElementNs(context, name, prefix, uri);
+}
+
+/*
+ * What an entity holds is parsed where it is first referred to, and copied wherever else: that counts as if it were
+ * parsed again. It is looked at before the copy, which descends by recursion.
+ */
+static xmlEntityPtr get_entity(void *context, const xmlChar *name) {
+    xmlParserCtxtPtr parser = context;
+    struct playhouse_limits *limits = parser->_private;
+    xmlEntityPtr entity = xmlSAX2GetEntity(context, name);
+    xmlNodePtr node = entity == NULL ? NULL : entity->children;
+    unsigned int depth = limits->open;
+
+    while (node != NULL) {
+        if (limits->nodes == 0) {
+            refuse(parser, REFUSED_NODES);
+            return NULL;
+        }
+        limits->nodes -= 1;
+        if (node->type == XML_ELEMENT_NODE) {
+            if (depth >= limits->depth) {
+                refuse(parser, REFUSED_DEPTH);
+                return NULL;
+            }
+            for (xmlAttrPtr attribute = node->properties; attribute != NULL && limits->nodes > 0;
+                 attribute = attribute->next)
+                limits->nodes -= 1;
+            if (depth + 1 > limits->deepest)
+                limits->deepest = depth + 1;
+            if (node->children != NULL) {
+                depth += 1;
+                node = node->children;
+                continue;
+            }
+        }
+        while (node->next == NULL && depth > limits->open) {
+            node = node->parent;
+            depth -= 1;
+        }
+        node = node->next;
+    }
+    return entity;
+}
+
+/*
+ * Parses under `limits`, or, where that is NULL, as something that is trusted. What a DOCTYPE names besides comes through
+ * `read`.
+ */
 xmlDocPtr playhouse_xml_parse(const char *bytes, int length, const char *url, const char *encoding, xmlDictPtr dict,
                                struct playhouse_limits *limits) {
     /* XPath knows no CDATA sections: they are text. */
@@ -234,11 +290,14 @@ xmlDocPtr playhouse_xml_parse(const char *bytes, int length, const char *url, co
         if (limits->big_lines)
             options |= XML_PARSE_BIG_LINES;
         parser->_private = limits;
-        parser->sax->internalSubset = refuse_doctype;
         parser->sax->startElementNs = start_element;
-    } else {
-        options |= XML_PARSE_NOENT;
+        parser->sax->endElementNs = end_element;
+        parser->sax->getEntity = get_entity;
+        if (!limits->doctype)
+            parser->sax->internalSubset = refuse_doctype;
     }
+    if (limits == NULL || limits->doctype)
+        options |= XML_PARSE_NOENT | XML_PARSE_DTDLOAD | XML_PARSE_DTDATTR;
     if (encoding != NULL)
         options |= XML_PARSE_IGNORE_ENC;
     document = xmlCtxtReadMemory(parser, bytes, length, url, encoding, options);

@@ -36,18 +36,25 @@ impl Document {
     /// Parses untrusted bytes for any use but a transform. `is_text` says that they are UTF-8 whatever the declaration
     /// says.
     pub(crate) fn parse_as(bytes: &[u8], is_text: bool, limits: &DocumentLimits) -> Result<Self, Failure> {
-        Self::parse_run(bytes, is_text, true, limits)
+        Self::parse_run(bytes, is_text, None, true, Run::new(Arc::default(), *limits))
     }
 
-    /// Parses untrusted bytes for a transform.
-    pub(crate) fn parse_for_transform(bytes: &[u8], is_text: bool, limits: &DocumentLimits) -> Result<Self, Failure> {
-        Self::parse_run(bytes, is_text, false, limits)
+    /// Parses untrusted bytes for a transform, which allows what `sources` say.
+    pub(crate) fn parse_for_transform(
+        bytes: &[u8],
+        is_text: bool,
+        url: Option<&CStr>,
+        sources: Arc<Sources>,
+        limits: &DocumentLimits,
+    ) -> Result<Self, Failure> {
+        Self::parse_run(bytes, is_text, url, false, Run::new(sources, *limits))
     }
 
-    fn parse_run(bytes: &[u8], is_text: bool, big_lines: bool, limits: &DocumentLimits) -> Result<Self, Failure> {
+    fn parse_run(bytes: &[u8], is_text: bool, url: Option<&CStr>, big_lines: bool, run: Run) -> Result<Self, Failure> {
         start();
-        let scope = Scope::enter(Run::new(Arc::default(), *limits));
-        let parsed = parse_limited(bytes, None, is_text, big_lines, limits);
+        let limits = run.limits;
+        let scope = Scope::enter(run);
+        let parsed = parse_limited(bytes, url, is_text, big_lines, &limits);
         let log = scope.leave().log;
         parsed.map_err(|refusal| refusal.unwrap_or_else(|| log.malformed()))
     }
@@ -103,14 +110,14 @@ impl Stylesheet {
         Self::compile(&url, sources)
     }
 
-    /// Says whether `document()` may read any folder.
-    pub(crate) fn reads_folders(&self) -> bool {
-        self.sources.has_folders()
+    /// Returns what a run may read.
+    pub(crate) fn sources(&self) -> &Arc<Sources> {
+        &self.sources
     }
 
-    /// Allows `document()` to read the files beneath a folder.
-    pub(crate) fn allow_folder(&mut self, path: &Path) -> Result<(), Failure> {
-        Arc::make_mut(&mut self.sources).allow(path)
+    /// Returns what a run may read, to change it.
+    pub(crate) fn sources_mut(&mut self) -> &mut Sources {
+        Arc::make_mut(&mut self.sources)
     }
 
     /// Returns what `xsl:output` says.
@@ -159,15 +166,20 @@ impl Stylesheet {
         Ok(style)
     }
 
-    /// Makes a parameter for this stylesheet, which must declare it; a namespace is written `{uri}name`.
-    pub(crate) fn parameter(&self, name: &str, value: &str) -> Result<Parameter, Failure> {
+    /// Tells whether the stylesheet declares a global parameter; a namespace is written `{uri}name`.
+    pub(crate) fn declares(&self, name: &str) -> Result<bool, Failure> {
         let (uri, local) = match name.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
             Some((uri, local)) => (Some(c_string(uri)?), c_string(local)?),
             None => (None, c_string(name)?),
         };
         let uri = uri.as_ref().map_or(ptr::null(), |uri| uri.as_ptr());
         // SAFETY: the strings live for the call; the stylesheet is only read.
-        if unsafe { ffi::playhouse_xslt_declares(self.pointer.as_ptr(), local.as_ptr(), uri) } == 0 {
+        Ok(unsafe { ffi::playhouse_xslt_declares(self.pointer.as_ptr(), local.as_ptr(), uri) } != 0)
+    }
+
+    /// Makes a parameter for this stylesheet, which must declare it.
+    pub(crate) fn parameter(&self, name: &str, value: &str) -> Result<Parameter, Failure> {
+        if !self.declares(name)? {
             let message = format!("the stylesheet declares no parameter `{name}`");
             return Err(Failure::new(FailureKind::Stylesheet, message));
         }
@@ -499,6 +511,8 @@ fn parse_limited(
         depth: limits.depth,
         nodes: c_ulong::try_from(limits.nodes).unwrap_or(c_ulong::MAX),
         big_lines: big_lines.into(),
+        doctype: Run::with(|run| run.sources.doctype).unwrap_or_default().into(),
+        open: 0,
         deepest: 0,
         refused: 0,
     };
@@ -572,8 +586,8 @@ extern "C" fn on_load(
     };
     match loaded {
         Ok(Some(document)) => return document.as_ptr(),
-        Ok(None) => Run::with(|run| run.log.failed = true),
-        Err(failure) => Run::with(|run| run.log.fail(failure)),
+        Ok(None) => Run::with(|run| run.unloaded(&name)),
+        Err(failure) => Run::with(|run| run.unread(failure, kind == ffi::LOAD_STYLESHEET)),
     };
     ptr::null_mut()
 }
@@ -587,7 +601,7 @@ extern "C" fn on_read(uri: *const c_char, parser: *mut ffi::Parser) -> *mut ffi:
     let bytes = match Run::with(|run| run.input(&url.to_string_lossy())) {
         Some(Ok(bytes)) => bytes,
         Some(Err(failure)) => {
-            Run::with(|run| run.log.fail(failure));
+            Run::with(|run| run.refuse(failure));
             return ptr::null_mut();
         }
         None => return ptr::null_mut(),
@@ -671,6 +685,8 @@ mod ffi {
         pub(super) depth: c_uint,
         pub(super) nodes: c_ulong,
         pub(super) big_lines: c_int,
+        pub(super) doctype: c_int,
+        pub(super) open: c_uint,
         pub(super) deepest: c_uint,
         pub(super) refused: c_int,
     }

@@ -102,9 +102,7 @@ impl Log {
     pub(crate) fn text(&mut self, text: &str) {
         let Some((file, line)) = self.place.take() else {
             self.last_was_message = true;
-            if self.messages.len() < MOST_MESSAGES {
-                self.messages.push(text.trim_end().to_owned());
-            }
+            self.say(text);
             return;
         };
         let problem = Problem { file, line, text: tidy(text) };
@@ -116,6 +114,13 @@ impl Log {
                 self.detail = self.detail.take().or(first);
             }
             Some(_) => {}
+        }
+    }
+
+    /// Takes a message.
+    pub(crate) fn say(&mut self, text: &str) {
+        if self.messages.len() < MOST_MESSAGES {
+            self.messages.push(text.trim_end().to_owned());
         }
     }
 

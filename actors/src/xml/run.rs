@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::limits::DocumentLimits;
 use super::report::{Failure, Log};
-use super::sources::Sources;
+use super::sources::{self, Sources};
 
 /// At most so many problems of a stylesheet or a schema are told.
 const MOST_PROBLEMS: usize = 100;
@@ -44,6 +44,32 @@ impl Run {
             return Arc::make_mut(&mut self.sources).module(url);
         }
         self.sources.document(url, self.limits.bytes).map(Arc::from)
+    }
+
+    /// Takes that a parser got nothing. Documents do without what they may not read, as libxml2 has it: an external subset
+    /// or an entity, never themselves.
+    pub(crate) fn refuse(&mut self, failure: Failure) {
+        if self.trusted {
+            self.log.fail(failure);
+        }
+    }
+
+    /// Takes that what `document()` or an import names may not or cannot be read.
+    pub(crate) fn unread(&mut self, failure: Failure, is_module: bool) {
+        if self.sources.lenient && !is_module {
+            self.log.say(&failure.message);
+        } else {
+            self.log.fail(failure);
+        }
+    }
+
+    /// Takes that what `document()` or an import names is no XML.
+    pub(crate) fn unloaded(&mut self, name: &str) {
+        if self.sources.lenient && !self.trusted {
+            self.log.say(&format!("`{}` is not well-formed XML", sources::decode(name)));
+        } else {
+            self.log.failed = true;
+        }
     }
 
     /// Makes this the run of the thread.

@@ -26,6 +26,10 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_')
 pub(crate) struct Sources {
     modules: BTreeMap<String, Arc<[u8]>>,
     folders: Vec<PathBuf>,
+    /// Whether documents may have a `DOCTYPE`.
+    pub(crate) doctype: bool,
+    /// Whether a run goes on without what `document()` cannot read.
+    pub(crate) lenient: bool,
 }
 
 impl fmt::Debug for Sources {
@@ -48,12 +52,7 @@ impl Sources {
 
     /// Reads the main module and returns its URL.
     pub(crate) fn read(&mut self, path: &Path) -> Result<String, Failure> {
-        let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
-        let Some(name) = absolute.to_str() else {
-            let message = format!("the path `{}` is not UTF-8", path.display());
-            return Err(Failure::new(FailureKind::Stylesheet, message));
-        };
-        let url = utf8_percent_encode(name, PATH).to_string();
+        let url = url(path)?;
         let text = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
         self.add(url.clone(), text.into());
         Ok(url)
@@ -115,6 +114,16 @@ impl Sources {
         file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
         Ok(bytes)
     }
+}
+
+/// Returns a path as a URL.
+pub(crate) fn url(path: &Path) -> Result<String, Failure> {
+    let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
+    let Some(name) = absolute.to_str() else {
+        let message = format!("the path `{}` is not UTF-8", path.display());
+        return Err(Failure::new(FailureKind::Stylesheet, message));
+    };
+    Ok(utf8_percent_encode(name, PATH).to_string())
 }
 
 /// Returns a name as people write it: a local file's path, decoded.

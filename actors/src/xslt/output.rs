@@ -39,7 +39,7 @@ impl OutputSettings {
         let wrong = |message| Err(Failure::new(FailureKind::Stylesheet, message));
         let method = match method {
             None => None,
-            Some("xml") => Some(Method::Xml),
+            Some("xml" | "xhtml") => Some(Method::Xml),
             Some("html") => Some(Method::Html),
             Some("text") => Some(Method::Text),
             Some(other) => {

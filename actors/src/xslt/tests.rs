@@ -208,7 +208,7 @@ fn document_reads_nothing_unless_a_folder_is_allowed() {
     let read = |allowed: bool, url: &str| {
         let mut stylesheet = Stylesheet::from_file(&path).unwrap();
         if allowed {
-            stylesheet.allow_folder(&folder.0.join("in")).unwrap();
+            stylesheet.sources_mut().allow(&folder.0.join("in")).unwrap();
         }
         run(&Job::new(stylesheet), &format!("<u>{url}</u>")).result.map(|output| output.body)
     };
