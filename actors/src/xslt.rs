@@ -36,6 +36,29 @@ const CONTENT_TYPE: &str = "http.header.content-type";
 /// `document()` reads but the stylesheet itself and the folders that were allowed. [`Limits`] bound size, depth,
 /// recursion and work; the length of the strings that a stylesheet builds is its own affair.
 ///
+/// # Ports
+/// Inbox `inbox`: XML, text (UTF-8 whatever its declaration says) or bytes. Outbox `outbox`: XML, text or bytes.
+///
+/// # Settings
+/// Set by methods of the same names:
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `parameter` | none | a global parameter of the stylesheet: a string, never an expression |
+/// | `limits` | [`Limits`] | what a document and a transform may cost |
+/// | `allow_folder` | none | a folder that `document()` may read |
+/// | `allow_doctype` | refused | documents may have a `DOCTYPE` |
+/// | `skip_unreadable` | an error | what `document()` cannot read is left out |
+/// | `document_path` | none | what relative URLs in documents are relative to |
+/// | `on_message` | traced | who is told what `xsl:message` says |
+///
+/// # Errors
+/// - `Malformed` where the document is no XML or has a `DOCTYPE`, and where the stylesheet ends the transform.
+/// - `TooLarge` beyond the limits, `Forbidden` where `document()` names what it may not read.
+/// - `Internal` where the stylesheet fails on the document, or recurs without end.
+/// - `Unsupported` where the payload is empty or JSON.
+///
+/// # Example
 /// ```
 /// use playhouse_actors::Xslt;
 ///
