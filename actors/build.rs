@@ -8,9 +8,9 @@ fn main() {
 
 #[cfg(feature = "xslt")]
 fn xslt() {
-    println!("cargo::rerun-if-changed=src/xslt/libxslt.c");
+    println!("cargo::rerun-if-changed=src/xml/libxml.c");
     let mut shim = cc::Build::new();
-    shim.file("src/xslt/libxslt.c");
+    shim.file("src/xml/libxml.c");
     // `probe` prints the link flags in this order, and what is used must come last: libexslt needs the others.
     for (name, version) in [("libexslt", "0.8.20"), ("libxslt", "1.1.34"), ("libxml-2.0", "2.9.11")] {
         match pkg_config::Config::new().atleast_version(version).probe(name) {
@@ -20,7 +20,7 @@ fn xslt() {
             Err(_) => missing(name, version),
         }
     }
-    shim.compile("playhouse_xslt");
+    shim.compile("playhouse_xml");
 }
 
 #[cfg(feature = "xslt")]

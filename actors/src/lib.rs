@@ -17,6 +17,8 @@ pub mod http;
 #[cfg(feature = "http-client")]
 mod http_client;
 mod join;
+#[cfg(feature = "json-schema")]
+mod json_schema;
 #[cfg(feature = "convert")]
 mod json_to_xml;
 #[cfg(feature = "convert")]
@@ -36,8 +38,12 @@ mod tally;
 pub mod testing;
 mod throttle;
 mod upkeep;
+#[cfg(feature = "xslt")]
+pub mod xml;
 #[cfg(feature = "convert")]
 mod xml_to_json;
+#[cfg(feature = "xslt")]
+mod xsd;
 #[cfg(feature = "xslt")]
 pub mod xslt;
 
@@ -54,6 +60,8 @@ pub use http::HttpServer;
 #[cfg(feature = "http-client")]
 pub use http_client::{HttpClient, HttpClientSettings};
 pub use join::{Join, JoinMode, JoinSettings};
+#[cfg(feature = "json-schema")]
+pub use json_schema::{Draft, JsonSchema, JsonSchemaSettings};
 #[cfg(feature = "convert")]
 pub use json_to_xml::JsonToXml;
 pub use key::KeyFrom;
@@ -66,5 +74,7 @@ pub use tally::Tally;
 pub use throttle::{Throttle, ThrottleMode, ThrottleSettings};
 #[cfg(feature = "convert")]
 pub use xml_to_json::XmlToJson;
+#[cfg(feature = "xslt")]
+pub use xsd::{Xsd, XsdSettings};
 #[cfg(feature = "xslt")]
 pub use xslt::Xslt;

@@ -1,15 +1,12 @@
 //! Transforms by XSLT 1.0 with EXSLT, on libxslt.
 
 mod job;
-mod libxslt;
 mod limits;
-mod output;
-mod report;
-mod run;
-mod sources;
+pub(crate) mod output;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,14 +16,12 @@ use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use job::{Job, Outcome};
-use libxslt::Stylesheet;
 pub use limits::Limits;
 use output::{Method, Output};
-use report::{Failure, FailureKind};
 
-/// From this size on, in bytes, a document is transformed on tokio's blocking pool, lest it hold a thread of the
-/// runtime: so many take about half a millisecond, against which the way to the pool and back counts for little.
-const LARGE: usize = 16 * 1024;
+use crate::xml::LARGE;
+use crate::xml::libxml::{Stylesheet, c_string};
+use crate::xml::sources;
 
 /// Where the output's media type and encoding are told.
 const CONTENT_TYPE: &str = "http.header.content-type";
@@ -42,11 +37,22 @@ const CONTENT_TYPE: &str = "http.header.content-type";
 /// recursion and work; the length of the strings that a stylesheet builds is its own affair.
 ///
 /// # Ports
-/// Inbox: `inbox`, for XML, text or bytes. Outbox: `outbox`, for what `xsl:output` says.
+/// Inbox: `inbox`, for XML, text (UTF-8 whatever its declaration says) or bytes. Outbox: `outbox`, for what `xsl:output` says.
 ///
 /// # Settings
-/// The stylesheet, its parameters (`parameter`), the folders that `document()` may read (`allow_folder`), and what a document may
-/// cost (`limits`):
+/// Set by methods of the same names:
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `parameter` | none | a global parameter of the stylesheet: a string, never an expression |
+/// | `limits` | [`Limits`] | what a document and a transform may cost |
+/// | `allow_folder` | none | a folder that `document()` may read |
+/// | `allow_doctype` | refused | documents may have a `DOCTYPE` |
+/// | `skip_unreadable` | an error | what `document()` cannot read is left out |
+/// | `document_path` | none | what relative URLs in documents are relative to |
+/// | `on_message` | traced | who is told what `xsl:message` says |
+///
+/// The limits:
 ///
 /// | name | default | meaning |
 /// |---|---|---|
@@ -84,6 +90,16 @@ const CONTENT_TYPE: &str = "http.header.content-type";
 pub struct Xslt {
     job: Arc<Job>,
     types: Types,
+    say: Option<Say>,
+}
+
+/// Who is told what `xsl:message` says.
+struct Say(Box<dyn Fn(&str) + Send + Sync>);
+
+impl fmt::Debug for Say {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Say")
+    }
 }
 
 /// The content type of each method that a result can have.
@@ -125,8 +141,47 @@ impl Xslt {
     /// # Errors
     /// `Malformed` where the folder does not exist.
     pub fn allow_folder(mut self, path: impl AsRef<Path>) -> Result<Self> {
-        self.job_mut().stylesheet.allow_folder(path.as_ref())?;
+        self.job_mut().stylesheet.sources_mut().allow(path.as_ref())?;
         Ok(self)
+    }
+
+    /// Tells whether the stylesheet declares a global parameter of that name.
+    #[must_use]
+    pub fn declares(&self, name: &str) -> bool {
+        self.job.stylesheet.declares(name).unwrap_or(false)
+    }
+
+    /// Takes documents with a `DOCTYPE`. Its entities are expanded, within the [`Limits`] and the bounds of libxml2, and its
+    /// default attributes are set; external entities and subsets are read beneath the folders that were allowed, and left
+    /// out elsewhere.
+    #[must_use]
+    pub fn allow_doctype(mut self) -> Self {
+        self.job_mut().stylesheet.sources_mut().doctype = true;
+        self
+    }
+
+    /// Goes on without what `document()` may not or cannot read, as XSLT allows: it finds nothing there, and a message says
+    /// so. By default the event fails.
+    #[must_use]
+    pub fn skip_unreadable(mut self) -> Self {
+        self.job_mut().stylesheet.sources_mut().lenient = true;
+        self
+    }
+
+    /// Sets the file that documents come from: URLs in them are relative to it. Nothing is read of it.
+    ///
+    /// # Errors
+    /// `Malformed` where the path is not UTF-8.
+    pub fn document_path(mut self, path: impl AsRef<Path>) -> Result<Self> {
+        self.job_mut().base = Some(c_string(&sources::url(path.as_ref())?)?);
+        Ok(self)
+    }
+
+    /// Hands what `xsl:message` says to a closure, in place of tracing it.
+    #[must_use]
+    pub fn on_message(mut self, say: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.say = Some(Say(Box::new(say)));
+        self
     }
 
     /// Sets what documents and transforms may cost.
@@ -145,7 +200,7 @@ impl Xslt {
         let tell =
             |default| Text::from(format!("{}; charset={encoding}", settings.media_type.as_deref().unwrap_or(default)));
         let types = Types { xml: tell("application/xml"), html: tell("text/html"), text: tell("text/plain") };
-        Self { job: Arc::new(Job::new(stylesheet)), types }
+        Self { job: Arc::new(Job::new(stylesheet)), types, say: None }
     }
 
     fn job_mut(&mut self) -> &mut Job {
@@ -160,7 +215,10 @@ impl Xslt {
         };
         let outcome = if outcome.deeper { self.run_aside(input, is_text, Job::run_deep).await? } else { outcome };
         for message in &outcome.messages {
-            info!(text = %message, "message of the stylesheet");
+            match &self.say {
+                Some(Say(say)) => say(message),
+                None => info!(text = %message, "message of the stylesheet"),
+            }
         }
         Ok(outcome.result?)
     }
@@ -212,16 +270,5 @@ impl Actor for Xslt {
         };
         out.push(self.answer(event, output));
         Ok(())
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(Failure { kind, message }: Failure) -> Self {
-        match kind {
-            FailureKind::Malformed | FailureKind::Terminated | FailureKind::Stylesheet => Self::malformed(message),
-            FailureKind::TooLarge => Self::too_large(message),
-            FailureKind::Forbidden => Self::forbidden(message),
-            FailureKind::Recursion | FailureKind::Transform => Self::internal(message),
-        }
     }
 }

@@ -172,3 +172,45 @@ fn a_stylesheet_that_does_not_compile_is_an_error_at_construction() {
     assert!(xslt(COPY).parameter("p", "1").is_err());
     assert!(xslt(COPY).allow_folder("/none").is_err());
 }
+
+#[tokio::test]
+async fn a_doctype_is_read_where_it_is_allowed_and_counts_against_the_limits() {
+    let entities = r#"<!DOCTYPE a [<!ENTITY e "<b><b>x</b></b>"><!ATTLIST b c CDATA "d">]><a>&e;&e;</a>"#;
+    let body =
+        r#"<xsl:output omit-xml-declaration="yes"/><xsl:template match="/"><xsl:copy-of select="a"/></xsl:template>"#;
+    let error = transform(&xslt(body), entities).await.unwrap_err();
+    assert_eq!(error.message(), "the document has a `DOCTYPE`, which is refused");
+    let allowed = xslt(body).allow_doctype();
+    let event = transform(&allowed, entities).await.unwrap();
+    let b = r#"<b c="d"><b c="d">x</b></b>"#;
+    assert_eq!(event.payload().as_text().unwrap(), format!("<a>{b}{b}</a>\n"));
+    for (limits, expected) in [
+        (Limits { depth: 2, ..Limits::default() }, "the document nests elements deeper than 2 levels"),
+        (Limits { nodes: 8, ..Limits::default() }, "the document has more than 8 elements and attributes"),
+    ] {
+        let error = transform(&xslt(body).allow_doctype().limits(limits), entities).await.unwrap_err();
+        assert_eq!((error.kind(), error.message()), (Kind::TooLarge, expected));
+    }
+    // Nothing else is read for it: no folder is allowed.
+    let external = r#"<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/hostname">]><a>&e;</a>"#;
+    if let Ok(event) = transform(&allowed, external).await {
+        assert_eq!(event.payload().as_text().unwrap(), "<a/>\n");
+    }
+}
+
+#[tokio::test]
+async fn what_document_cannot_read_may_be_skipped_and_messages_go_where_they_are_wanted() {
+    let (sender, messages) = std::sync::mpsc::channel();
+    let body = r#"<xsl:output method="text"/><xsl:template match="/"><xsl:message>note</xsl:message>
+        <xsl:value-of select="count(document('none.xml', /))"/></xsl:template>"#;
+    let folder = tempfile::tempdir().unwrap();
+    let actor = xslt(body).skip_unreadable().on_message(move |text| drop(sender.send(text.to_owned())));
+    let actor = actor.allow_folder(folder.path()).unwrap().document_path(folder.path().join("doc.xml")).unwrap();
+    assert_eq!(transform(&actor, "<a/>").await.unwrap().payload().as_text().unwrap(), "0");
+    std::fs::write(folder.path().join("none.xml"), "<found/>").unwrap();
+    assert_eq!(transform(&actor, "<a/>").await.unwrap().payload().as_text().unwrap(), "1");
+    let messages: Vec<_> = messages.try_iter().collect();
+    assert_eq!(messages.len(), 3);
+    assert!(messages[0] == "note" && messages[1].contains("none.xml')` may not be read"), "{messages:?}");
+    assert!(!actor.declares("p") && xslt(r#"<xsl:param name="p"/>"#).declares("p"));
+}

@@ -1,11 +1,12 @@
 //! A stylesheet with its parameters and limits, run on one document after the other. Knows no events.
 
+use std::ffi::CString;
 use std::thread;
 
-use super::libxslt::{Document, Parameter, Stylesheet};
 use super::limits::Limits;
 use super::output::Output;
-use super::report::{Failure, FailureKind};
+use crate::xml::libxml::{Document, Parameter, Stylesheet};
+use crate::xml::report::{Failure, FailureKind};
 
 /// All that a transform needs but the document.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(super) struct Job {
     pub(super) stylesheet: Stylesheet,
     pub(super) parameters: Vec<Parameter>,
     pub(super) limits: Limits,
+    /// What relative URLs in documents are relative to.
+    pub(super) base: Option<CString>,
 }
 
 /// How a transform ended, and what `xsl:message` said in it.
@@ -26,7 +29,7 @@ pub(super) struct Outcome {
 
 impl Job {
     pub(super) fn new(stylesheet: Stylesheet) -> Self {
-        Self { stylesheet, parameters: Vec::new(), limits: Limits::default() }
+        Self { stylesheet, parameters: Vec::new(), limits: Limits::default(), base: None }
     }
 
     /// Sets a parameter, in place of what it was.
@@ -45,7 +48,7 @@ impl Job {
     /// Transforms a document on a stack that all the recursion allowed has room on, in a thread of its own.
     pub(super) fn run_deep(&self, input: &[u8], is_text: bool) -> Outcome {
         // A document that cannot be parsed needs no stack.
-        let depth = Document::parse(input, is_text, &self.limits).map_or(0, |document| self.depth(&document));
+        let depth = self.parse(input, is_text).map_or(0, |document| self.depth(&document));
         let stack = self.limits.stack(depth);
         let failed = |message| Outcome {
             result: Err(Failure::new(FailureKind::Recursion, message)),
@@ -61,10 +64,15 @@ impl Job {
         })
     }
 
+    fn parse(&self, input: &[u8], is_text: bool) -> Result<Document, Failure> {
+        let sources = self.stylesheet.sources().clone();
+        Document::parse_for_transform(input, is_text, self.base.as_deref(), sources, &self.limits.document())
+    }
+
     fn attempt(&self, input: &[u8], is_text: bool, limits: impl FnOnce(&Document) -> Limits) -> Outcome {
         let mut messages = Vec::new();
         let mut deeper = false;
-        let result = Document::parse(input, is_text, &self.limits).and_then(|mut document| {
+        let result = self.parse(input, is_text).and_then(|mut document| {
             let limits = limits(&document);
             let result = self.stylesheet.apply(&mut document, &self.parameters, &limits, &mut messages);
             deeper = limits.recursion < self.limits.recursion
@@ -78,6 +86,6 @@ impl Job {
     fn depth(&self, document: &Document) -> u32 {
         // A stylesheet can read itself and build small trees.
         const LEAST: u32 = 16;
-        if self.stylesheet.reads_folders() { self.limits.depth } else { document.depth().max(LEAST) }
+        if self.stylesheet.sources().has_folders() { self.limits.depth } else { document.depth().max(LEAST) }
     }
 }

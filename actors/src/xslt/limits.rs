@@ -1,6 +1,6 @@
 //! What a document and a transform may cost, and how much stack that takes.
 
-use super::report::{Failure, FailureKind};
+use crate::xml::DocumentLimits;
 
 /// What an untrusted document, and the transform of it, may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,8 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 16 << 20, depth: 256, nodes: 2_000_000, recursion: 3_000, operations: 20_000_000 }
+        let DocumentLimits { bytes, depth, nodes } = DocumentLimits::default();
+        Self { bytes, depth, nodes, recursion: 3_000, operations: 20_000_000 }
     }
 }
 
@@ -36,36 +37,10 @@ fn level(depth: u32) -> usize {
     1024 + 256 * (depth as usize + 1)
 }
 
-/// Why the parser took no more of a document.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Refusal {
-    Doctype,
-    Depth,
-    Nodes,
-}
-
 impl Limits {
-    /// Refuses a document that is too large to look at.
-    pub(super) fn check_size(&self, bytes: usize) -> Result<(), Failure> {
-        if bytes <= self.bytes {
-            return Ok(());
-        }
-        let message = format!("the document has {bytes} bytes; at most {} are allowed", self.bytes);
-        Err(Failure::new(FailureKind::TooLarge, message))
-    }
-
-    /// Puts a refusal in words.
-    pub(super) fn failure(&self, refusal: Refusal) -> Failure {
-        let (kind, message) = match refusal {
-            Refusal::Doctype => (FailureKind::Malformed, "the document has a `DOCTYPE`, which is refused".to_owned()),
-            Refusal::Depth => {
-                (FailureKind::TooLarge, format!("the document nests elements deeper than {} levels", self.depth))
-            }
-            Refusal::Nodes => {
-                (FailureKind::TooLarge, format!("the document has more than {} elements and attributes", self.nodes))
-            }
-        };
-        Failure::new(kind, message)
+    /// Returns the limits of the document alone.
+    pub(crate) fn document(&self) -> DocumentLimits {
+        DocumentLimits { bytes: self.bytes, depth: self.depth, nodes: self.nodes }
     }
 
     /// Returns the limits with no more recursion than any thread's stack takes.

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-use super::report::{Failure, FailureKind};
+use crate::xml::report::{Failure, FailureKind};
 
 /// How a result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
+pub(crate) enum Method {
     Xml,
     Html,
     Text,
@@ -14,23 +14,23 @@ pub(super) enum Method {
 
 /// A serialised result.
 #[derive(Debug)]
-pub(super) struct Output {
-    pub(super) body: Bytes,
-    pub(super) method: Method,
+pub(crate) struct Output {
+    pub(crate) body: Bytes,
+    pub(crate) method: Method,
 }
 
 /// The settings of `xsl:output`, imports included.
 #[derive(Debug, Default)]
-pub(super) struct OutputSettings {
+pub(crate) struct OutputSettings {
     /// Without one, the result decides.
-    pub(super) method: Option<Method>,
-    pub(super) encoding: Option<String>,
-    pub(super) media_type: Option<String>,
+    pub(crate) method: Option<Method>,
+    pub(crate) encoding: Option<String>,
+    pub(crate) media_type: Option<String>,
 }
 
 impl OutputSettings {
     /// Takes the settings as they are written; `is_known` tells whether an encoding is.
-    pub(super) fn read(
+    pub(crate) fn read(
         method: Option<&str>,
         encoding: Option<String>,
         media_type: Option<String>,
@@ -39,7 +39,7 @@ impl OutputSettings {
         let wrong = |message| Err(Failure::new(FailureKind::Stylesheet, message));
         let method = match method {
             None => None,
-            Some("xml") => Some(Method::Xml),
+            Some("xml" | "xhtml") => Some(Method::Xml),
             Some("html") => Some(Method::Html),
             Some("text") => Some(Method::Text),
             Some(other) => {
@@ -55,7 +55,7 @@ impl OutputSettings {
     }
 
     /// Returns the encoding of the result.
-    pub(super) fn encoding(&self) -> &str {
+    pub(crate) fn encoding(&self) -> &str {
         self.encoding.as_deref().unwrap_or("UTF-8")
     }
 }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::job::{Job, Outcome};
-use super::libxslt::Stylesheet;
 use super::limits::Limits;
 use super::output::Method;
-use super::report::{Failure, FailureKind};
+use crate::xml::libxml::Stylesheet;
+use crate::xml::report::{Failure, FailureKind};
 
 const COPY: &str =
     r#"<xsl:template match="@*|node()"><xsl:copy><xsl:apply-templates select="@*|node()"/></xsl:copy></xsl:template>"#;
@@ -208,7 +208,7 @@ fn document_reads_nothing_unless_a_folder_is_allowed() {
     let read = |allowed: bool, url: &str| {
         let mut stylesheet = Stylesheet::from_file(&path).unwrap();
         if allowed {
-            stylesheet.allow_folder(&folder.0.join("in")).unwrap();
+            stylesheet.sources_mut().allow(&folder.0.join("in")).unwrap();
         }
         run(&Job::new(stylesheet), &format!("<u>{url}</u>")).result.map(|output| output.body)
     };

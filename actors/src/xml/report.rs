@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use playhouse_engine::Error;
+
 use super::sources;
 
 /// At most so many messages of one run are kept: a stylesheet in a loop must not fill the memory.
@@ -9,7 +11,7 @@ const MOST_MESSAGES: usize = 1_000;
 
 /// Why something failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FailureKind {
+pub(crate) enum FailureKind {
     /// The document is no XML, or has a `DOCTYPE`.
     Malformed,
     /// A limit was passed.
@@ -28,30 +30,45 @@ pub(super) enum FailureKind {
 
 /// What failed, in words.
 #[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) kind: FailureKind,
-    pub(super) message: String,
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    pub(crate) message: String,
 }
 
 impl Failure {
-    pub(super) fn new(kind: FailureKind, message: String) -> Self {
+    pub(crate) fn new(kind: FailureKind, message: String) -> Self {
         Self { kind, message }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(Failure { kind, message }: Failure) -> Self {
+        match kind {
+            FailureKind::Malformed | FailureKind::Terminated | FailureKind::Stylesheet => Self::malformed(message),
+            FailureKind::TooLarge => Self::too_large(message),
+            FailureKind::Forbidden => Self::forbidden(message),
+            FailureKind::Recursion | FailureKind::Transform => Self::internal(message),
+        }
     }
 }
 
 /// The reports of one call into the libraries, in their order.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(crate) struct Log {
     /// What `xsl:message` said.
-    pub(super) messages: Vec<String>,
+    pub(crate) messages: Vec<String>,
     /// Something that libxslt itself would pass over, such as a document that it cannot load.
-    pub(super) failed: bool,
+    pub(crate) failed: bool,
     failure: Option<Failure>,
     /// A report that names its place in a stylesheet, and one of the libraries without.
     located: Option<Problem>,
     detail: Option<Problem>,
     place: Option<(Option<String>, u32)>,
     last_was_message: bool,
+    /// Every error of libxml2, up to a number of them, and how many there were beyond.
+    problems: Vec<Problem>,
+    most: usize,
+    more: usize,
 }
 
 #[derive(Debug)]
@@ -62,8 +79,13 @@ struct Problem {
 }
 
 impl Log {
+    /// Makes a log that keeps so many errors of libxml2, and not just the first.
+    pub(crate) fn collecting(most: usize) -> Self {
+        Self { most, ..Self::default() }
+    }
+
     /// Takes "runtime error: file F line N element E", after which the text of the error follows.
-    pub(super) fn place(&mut self, text: &str) {
+    pub(crate) fn place(&mut self, text: &str) {
         let file = text.split_once(": file ").map(|(_, rest)| rest.trim_end());
         let (file, line) = match file.map(|rest| rest.rsplit_once(" element ").map_or(rest, |(place, _)| place)) {
             Some(place) => match place.rsplit_once(" line ") {
@@ -77,12 +99,10 @@ impl Log {
     }
 
     /// Takes the text of an error, if a place came before it, or of an `xsl:message`.
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         let Some((file, line)) = self.place.take() else {
             self.last_was_message = true;
-            if self.messages.len() < MOST_MESSAGES {
-                self.messages.push(text.trim_end().to_owned());
-            }
+            self.say(text);
             return;
         };
         let problem = Problem { file, line, text: tidy(text) };
@@ -97,30 +117,45 @@ impl Log {
         }
     }
 
+    /// Takes a message.
+    pub(crate) fn say(&mut self, text: &str) {
+        if self.messages.len() < MOST_MESSAGES {
+            self.messages.push(text.trim_end().to_owned());
+        }
+    }
+
     /// Takes what libxslt says without a place.
-    pub(super) fn other(&mut self, text: &str) {
+    pub(crate) fn other(&mut self, text: &str) {
         if !text.trim().is_empty() {
             self.library(None, 0, text);
         }
     }
 
     /// Takes an error of libxml2.
-    pub(super) fn library(&mut self, file: Option<&str>, line: i32, text: &str) {
+    pub(crate) fn library(&mut self, file: Option<&str>, line: i32, text: &str) {
         self.last_was_message = false;
-        if self.detail.is_none() {
+        let problem = || {
             let line = u32::try_from(line).unwrap_or(0);
-            self.detail = Some(Problem { file: file.map(sources::decode), line, text: tidy(text) });
+            Problem { file: file.map(sources::decode), line, text: tidy(text) }
+        };
+        if self.problems.len() < self.most {
+            self.problems.push(problem());
+        } else {
+            self.more += 1;
+        }
+        if self.detail.is_none() {
+            self.detail = Some(problem());
         }
     }
 
     /// Takes a failure of our own, which counts for more than what the libraries make of it.
-    pub(super) fn fail(&mut self, failure: Failure) {
+    pub(crate) fn fail(&mut self, failure: Failure) {
         self.failed = true;
         self.failure.get_or_insert(failure);
     }
 
     /// Tells why a document was not parsed.
-    pub(super) fn malformed(self) -> Failure {
+    pub(crate) fn malformed(self) -> Failure {
         let mut message = "the document is not well-formed XML".to_owned();
         if let Some(Problem { line, text, .. }) = self.detail {
             let _ = write!(message, ": line {line}: {text}");
@@ -128,8 +163,45 @@ impl Log {
         Failure::new(FailureKind::Malformed, message)
     }
 
+    /// Tells why an XPath expression does not compile, or failed.
+    pub(crate) fn expression(&self) -> Failure {
+        let reason = self.detail.as_ref().map_or("libxml2 gives no reason", |problem| &problem.text);
+        if reason.to_ascii_lowercase().contains("operation limit") {
+            return Failure::new(FailureKind::TooLarge, "it takes more operations than are allowed".to_owned());
+        }
+        Failure::new(FailureKind::Malformed, reason.to_owned())
+    }
+
+    /// Tells why a schema does not compile.
+    pub(crate) fn schema(self) -> Failure {
+        let problems = self.problems.iter().map(|problem| located(Some(problem), problem.text.clone())).collect();
+        let message = match (&self.failure, self.list(problems)) {
+            (Some(failure), Some(problems)) => format!("{}; {problems}", failure.message),
+            (Some(failure), None) => failure.message.clone(),
+            (None, problems) => problems.unwrap_or_else(|| "libxml2 gives no reason".to_owned()),
+        };
+        Failure::new(FailureKind::Stylesheet, message)
+    }
+
+    /// Tells why a document does not validate.
+    pub(crate) fn invalid(self) -> Failure {
+        let problems = self.problems.iter().map(|Problem { line, text, .. }| format!("line {line}: {text}")).collect();
+        match self.list(problems) {
+            Some(problems) => Failure::new(FailureKind::Malformed, format!("the document is not valid: {problems}")),
+            None => Failure::new(FailureKind::Transform, "libxml2 could not validate the document".to_owned()),
+        }
+    }
+
+    fn list(&self, mut problems: Vec<String>) -> Option<String> {
+        match self.more {
+            0 => {}
+            more => problems.push(format!("and {more} more")),
+        }
+        (!problems.is_empty()).then(|| problems.join("; "))
+    }
+
     /// Tells why a stylesheet was not compiled.
-    pub(super) fn stylesheet(self) -> Failure {
+    pub(crate) fn stylesheet(self) -> Failure {
         let problem = self.problem("the stylesheet cannot be compiled");
         match self.failure {
             // Where the failing import stands, and why it failed.
@@ -139,12 +211,12 @@ impl Log {
     }
 
     /// Returns what was said of a stylesheet that did compile.
-    pub(super) fn warning(self) -> Option<String> {
+    pub(crate) fn warning(self) -> Option<String> {
         (self.located.is_some() || self.detail.is_some()).then(|| self.problem(""))
     }
 
     /// Tells why a run that libxslt stopped has no result: `xsl:message terminate="yes"`, or an error.
-    pub(super) fn stopped(&mut self) -> Failure {
+    pub(crate) fn stopped(&mut self) -> Failure {
         if self.located.is_some() && !self.last_was_message {
             return self.transform();
         }
@@ -156,7 +228,7 @@ impl Log {
     }
 
     /// Tells why a run has no result.
-    pub(super) fn transform(&mut self) -> Failure {
+    pub(crate) fn transform(&mut self) -> Failure {
         let message = self.problem("the transform failed");
         if let Some(failure) = self.failure.take() {
             return Failure { message: located(self.located.as_ref(), failure.message), ..failure };

@@ -13,16 +13,23 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use super::report::{Failure, FailureKind};
 
 /// The name of a stylesheet that was given as text.
-pub(super) const TEXT_NAME: &str = "stylesheet";
+pub(crate) const TEXT_NAME: &str = "stylesheet";
+
+/// The name of a schema that was given as text.
+pub(crate) const SCHEMA_NAME: &str = "schema";
 
 /// What stands for itself in a path within a URL.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The modules of a stylesheet by URL, kept so that nothing of it is read again in a run, and the folders allowed.
 #[derive(Clone, Default)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     modules: BTreeMap<String, Arc<[u8]>>,
     folders: Vec<PathBuf>,
+    /// Whether documents may have a `DOCTYPE`.
+    pub(crate) doctype: bool,
+    /// Whether a run goes on without what `document()` cannot read.
+    pub(crate) lenient: bool,
 }
 
 impl fmt::Debug for Sources {
@@ -34,30 +41,25 @@ impl fmt::Debug for Sources {
 
 impl Sources {
     /// Returns a module's text.
-    pub(super) fn get(&self, url: &str) -> Option<Arc<[u8]>> {
+    pub(crate) fn get(&self, url: &str) -> Option<Arc<[u8]>> {
         self.modules.get(url).cloned()
     }
 
     /// Adds a module.
-    pub(super) fn add(&mut self, url: String, text: Arc<[u8]>) {
+    pub(crate) fn add(&mut self, url: String, text: Arc<[u8]>) {
         self.modules.insert(url, text);
     }
 
     /// Reads the main module and returns its URL.
-    pub(super) fn read(&mut self, path: &Path) -> Result<String, Failure> {
-        let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
-        let Some(name) = absolute.to_str() else {
-            let message = format!("the path `{}` is not UTF-8", path.display());
-            return Err(Failure::new(FailureKind::Stylesheet, message));
-        };
-        let url = utf8_percent_encode(name, PATH).to_string();
+    pub(crate) fn read(&mut self, path: &Path) -> Result<String, Failure> {
+        let url = url(path)?;
         let text = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
         self.add(url.clone(), text.into());
         Ok(url)
     }
 
     /// Reads a module that another one imports or includes.
-    pub(super) fn module(&mut self, url: &str) -> Result<Arc<[u8]>, Failure> {
+    pub(crate) fn module(&mut self, url: &str) -> Result<Arc<[u8]>, Failure> {
         if let Some(text) = self.get(url) {
             return Ok(text);
         }
@@ -72,7 +74,7 @@ impl Sources {
     }
 
     /// Allows reading beneath a folder.
-    pub(super) fn allow(&mut self, folder: &Path) -> Result<(), Failure> {
+    pub(crate) fn allow(&mut self, folder: &Path) -> Result<(), Failure> {
         let canonical = folder.canonicalize().map_err(|error| unreadable(folder, &error))?;
         if !canonical.is_dir() {
             let message = format!("`{}` is no folder", folder.display());
@@ -83,12 +85,12 @@ impl Sources {
     }
 
     /// Says whether any folder is allowed.
-    pub(super) fn has_folders(&self) -> bool {
+    pub(crate) fn has_folders(&self) -> bool {
         !self.folders.is_empty()
     }
 
     /// Reads what `document()` names, if it lies beneath a folder that was allowed.
-    pub(super) fn document(&self, url: &str, most: usize) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn document(&self, url: &str, most: usize) -> Result<Vec<u8>, Failure> {
         let refused = || {
             let message = format!("`document('{url}')` may not be read: it lies in no folder that was allowed");
             Failure::new(FailureKind::Forbidden, message)
@@ -114,8 +116,18 @@ impl Sources {
     }
 }
 
+/// Returns a path as a URL.
+pub(crate) fn url(path: &Path) -> Result<String, Failure> {
+    let absolute = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
+    let Some(name) = absolute.to_str() else {
+        let message = format!("the path `{}` is not UTF-8", path.display());
+        return Err(Failure::new(FailureKind::Stylesheet, message));
+    };
+    Ok(utf8_percent_encode(name, PATH).to_string())
+}
+
 /// Returns a name as people write it: a local file's path, decoded.
-pub(super) fn decode(url: &str) -> String {
+pub(crate) fn decode(url: &str) -> String {
     percent_decode_str(url).decode_utf8_lossy().into_owned()
 }
 
