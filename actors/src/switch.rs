@@ -11,7 +11,8 @@ use crate::template::view::{View, failure};
 /// Sends each event to the outbox of the **first** case whose expression is true, else to `otherwise`.
 ///
 /// Expressions are those of Jinja templates, and see what a [`Template`](crate::Template) sees: `payload`, `json`,
-/// `attributes["http.path"]`, `id`, `correlation_id` and `error`. What is not there is false, and equal to nothing. For many
+/// `attributes["http.path"]`, `id`, `correlation_id` and `error`. What is not there is false, and equal to nothing;
+/// a filter may want a `default` for it. For many
 /// patterns, or where several outboxes may get an event, there is the `Router`.
 ///
 /// # Ports
@@ -38,7 +39,7 @@ use crate::template::view::{View, failure};
 /// let switch = Switch::new(
 ///     SwitchSettings::default()
 ///         .case("json.total > 1000 and attributes['http.method'] == 'POST'", "approval")
-///         .case("json.lines | length > 50", "bulk")
+///         .case("json.lines | default([]) | length > 50", "bulk")
 ///         .otherwise("ordinary"),
 /// )?;
 /// # Ok::<_, playhouse_engine::Error>(())
@@ -189,7 +190,7 @@ mod tests {
     fn switch() -> Switch {
         let settings = SwitchSettings::default()
             .case("json.total > 1000 and attributes['http.method'] == 'POST'", "approval")
-            .case("json.lines | length > 2", "bulk")
+            .case("json.lines | default([]) | length > 2", "bulk")
             .case("'urgent' in json.tags or attributes.level == 3", "approval")
             .otherwise("ordinary");
         Switch::new(settings).unwrap()

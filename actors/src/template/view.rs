@@ -56,7 +56,7 @@ impl Object for View {
             "error" => self
                 .event
                 .error()
-                .map(|error| Value::from_iter([("kind", error.kind().as_str()), ("message", error.message())])),
+                .map(|error| Value::from_pairs([("kind", error.kind().as_str()), ("message", error.message())])),
             _ => None,
         }
     }
