@@ -6,6 +6,7 @@
 //! A word behind `--` picks the cases whose names hold it, and `--only=flume` one entrant, for a look with a profiler:
 //! `cargo bench -p playhouse-benches --bench hop -- owned-mt --only=playhouse-unfused`.
 
+pub mod actors;
 pub mod chain;
 pub mod fan;
 mod finish;

@@ -66,7 +66,8 @@ fn router(rules: usize) -> Result<Router> {
 struct Loop(Vec<Regex>);
 
 fn looped(rules: usize) -> Result<Loop> {
-    let patterns = (0..rules).map(|rule| Regex::new(&pattern(rule)).map_err(|error| Error::malformed(error.to_string())));
+    let patterns =
+        (0..rules).map(|rule| Regex::new(&pattern(rule)).map_err(|error| Error::malformed(error.to_string())));
     patterns.collect::<Result<_>>().map(Loop)
 }
 
