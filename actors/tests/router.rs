@@ -1,5 +1,6 @@
 //! Routing by rules: what goes where, what is refused when the rules are compiled, and what hostile events do.
 #![cfg(all(feature = "router", feature = "xslt"))]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! What is set to what, and what becomes of what is not there.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use playhouse_actors::{Missing, Set, SetAttribute};
 use playhouse_engine::testing::feed;

@@ -1,5 +1,6 @@
 //! What templates make of events, and what they cannot do.
 #![cfg(feature = "template")]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use playhouse_actors::{Template, TemplateKind, TemplateSettings};
 use playhouse_engine::testing::feed;
