@@ -19,5 +19,4 @@ bench:
 	cargo bench -p playhouse-benches --bench fan_out
 	cargo bench -p playhouse-benches --bench http
 	cargo bench -p playhouse-benches --bench mdp
-	cargo bench -p playhouse-benches --bench join
 	cargo bench -p playhouse-benches --bench memory

@@ -8,6 +8,8 @@ mod batch;
 #[cfg(feature = "cache")]
 mod cache;
 mod content;
+#[cfg(feature = "cookie")]
+mod cookie_seal;
 mod dedup;
 mod delay;
 mod fragment;
@@ -17,6 +19,7 @@ pub mod http;
 #[cfg(feature = "http-client")]
 mod http_client;
 mod join;
+mod json_path;
 #[cfg(feature = "json-schema")]
 mod json_schema;
 #[cfg(feature = "convert")]
@@ -25,15 +28,28 @@ mod json_to_xml;
 pub mod json_xml;
 mod key;
 mod keyed_queue;
+mod method_router;
 mod null;
 #[cfg(feature = "convert")]
 mod properties_to_xml;
+#[cfg(feature = "cookie")]
+mod read_cookie;
+mod round_robin;
+#[cfg(feature = "router")]
+pub mod router;
+mod set_attribute;
+#[cfg(feature = "cookie")]
+mod set_cookie;
 mod span;
 mod split;
 #[cfg(test)]
 mod stage;
 mod stdout;
+#[cfg(feature = "template")]
+mod switch;
 mod tally;
+#[cfg(feature = "template")]
+mod template;
 #[cfg(feature = "http")]
 pub mod testing;
 mod throttle;
@@ -56,7 +72,7 @@ pub use dedup::{Dedup, DedupSettings};
 pub use delay::{Delay, DelaySettings};
 pub use generator::{Generator, Schedule};
 #[cfg(feature = "http")]
-pub use http::HttpServer;
+pub use http::{FormBody, FormBodySettings, HttpServer, RestResponse, RestResponseSettings, SetStatus};
 #[cfg(feature = "http-client")]
 pub use http_client::{HttpClient, HttpClientSettings};
 pub use join::{Join, JoinMode, JoinSettings};
@@ -65,12 +81,27 @@ pub use json_schema::{Draft, JsonSchema, JsonSchemaSettings};
 #[cfg(feature = "convert")]
 pub use json_to_xml::JsonToXml;
 pub use key::KeyFrom;
+pub use method_router::{AllowedMethods, MethodRouter};
 pub use null::Null;
 #[cfg(feature = "convert")]
 pub use properties_to_xml::{PropertiesToXml, PropertiesToXmlSettings};
+#[cfg(feature = "cookie")]
+pub use read_cookie::{InvalidCookie, ReadCookie, ReadCookieSettings};
+pub use round_robin::RoundRobin;
+#[cfg(feature = "router")]
+pub use router::{DocumentRouter, Router, RouterSettings, When};
+#[cfg(feature = "xslt")]
+pub use set_attribute::SetFromXml;
+pub use set_attribute::{Missing, Set, SetAttribute};
+#[cfg(feature = "cookie")]
+pub use set_cookie::{SameSite, SetCookie, SetCookieSettings};
 pub use split::{Split, SplitForm, SplitSettings};
 pub use stdout::{Stdout, StdoutSettings};
+#[cfg(feature = "template")]
+pub use switch::{Case, Switch, SwitchSettings};
 pub use tally::Tally;
+#[cfg(feature = "template")]
+pub use template::{Template, TemplateKind, TemplateSettings};
 pub use throttle::{Throttle, ThrottleMode, ThrottleSettings};
 #[cfg(feature = "convert")]
 pub use xml_to_json::XmlToJson;

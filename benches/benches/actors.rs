@@ -1,9 +1,18 @@
-//! What single actors do, beside programs of others that do the same. Larger is better.
+//! What single actors do, beside programs of others or what one would write by hand.
+//!
+//! Lines `RATIO <case> <ours> <peer> <theirs> <ours/theirs>`, where larger is better, and `FIGURE <case> <value> <unit> <limit>`,
+//! where the value should be below the limit.
 
 use std::error::Error;
 
-use playhouse_benches::actors::convert;
+use playhouse_benches::actors::{convert, join, router};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    convert::race()
+    if join::as_child()? {
+        return Ok(());
+    }
+    convert::race()?;
+    router::race()?;
+    join::race();
+    Ok(())
 }

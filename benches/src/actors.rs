@@ -3,3 +3,4 @@
 pub mod convert;
 pub mod join;
 mod python;
+pub mod router;

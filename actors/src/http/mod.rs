@@ -11,6 +11,7 @@ mod clock;
 mod connection;
 mod error_body;
 mod exchange;
+mod form_body;
 mod head;
 mod http1;
 mod http2;
@@ -20,9 +21,11 @@ mod payload;
 mod pending;
 mod reception;
 mod reply;
+mod rest_response;
 mod route;
 mod routes;
 mod server;
+mod set_status;
 mod staged;
 mod status;
 mod stream;
@@ -32,13 +35,16 @@ mod upload;
 mod view;
 mod watch;
 
+pub use form_body::{FormBody, FormBodySettings};
 pub use http::{Method, StatusCode};
 pub use limits::HttpLimits;
 #[cfg(feature = "http-client")]
 pub(crate) use payload::payload;
 pub use reception::HttpStatistics;
+pub use rest_response::{RestResponse, RestResponseSettings};
 pub use route::Route;
 pub use server::HttpServer;
+pub use set_status::SetStatus;
 #[doc(hidden)]
 pub use staged::{HttpAnswer, HttpCall, HttpExchange};
 pub use status::{kind_of, status_of};

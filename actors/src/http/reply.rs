@@ -1,5 +1,7 @@
 //! From a reply event, or an error, to the answer that the client gets.
 
+use std::error::Error as _;
+
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -13,6 +15,7 @@ use super::error_body::error_body;
 use super::media::ErrorForm;
 use super::status::status_of;
 use super::view::{REPLY_HEADER, STATUS, reply_status};
+use crate::AllowedMethods;
 
 /// What an event says that answers a request.
 #[derive(Debug)]
@@ -117,7 +120,10 @@ pub(crate) fn refuse(refusal: Refusal, asked: Asked<'_>) -> Response<ReplyBody> 
         headers.insert(WWW_AUTHENTICATE, asked.challenge.clone());
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, asked.allow.clone());
+        // A router behind the route may take fewer methods than the route, and then says which.
+        let router = error.source().and_then(|cause| cause.downcast_ref::<AllowedMethods>());
+        let allow = router.and_then(|allowed| HeaderValue::from_str(allowed.as_str()).ok());
+        headers.insert(ALLOW, allow.unwrap_or_else(|| asked.allow.clone()));
     }
     if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         headers.insert(RETRY_AFTER, retry_after(&error));
@@ -288,5 +294,15 @@ mod tests {
         assert_eq!(answered(Event::new(()).with_error(error), false).headers()[RETRY_AFTER], "2");
         let response = answered(Event::new(()).with_error(Error::not_allowed("no")), false);
         assert_eq!(response.headers()[ALLOW], "GET");
+    }
+
+    #[tokio::test]
+    async fn a_method_router_says_what_is_allowed() {
+        let router = crate::MethodRouter::of(["PUT", "DELETE"]).unwrap();
+        let request = Event::new(()).with_attribute("http.method", "GET");
+        let error = playhouse_engine::testing::feed(&router, request.clone()).await.unwrap_err();
+        let response = answered(request.with_error(error), false);
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(response.headers()[ALLOW], "PUT, DELETE");
     }
 }

@@ -12,10 +12,10 @@ use playhouse::{Director, Emitter, Event, EventId, Monitor, Result, Running, sin
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::Flavor;
 use crate::finish::Finish;
 use crate::offspring::{Offspring, say};
 use crate::process::resident;
+use crate::{Flavor, Race, wanted};
 
 /// How many events wait.
 pub const EVENTS: usize = 1_000_000;
@@ -41,23 +41,30 @@ pub fn as_child() -> io::Result<bool> {
     Ok(true)
 }
 
-/// Returns how many bytes an event takes that waits, in a join of `kind`: `ours`, or `map`.
+/// Tells what an open event costs, and races ours with the map.
 ///
 /// # Panics
-/// Where the child that measures it fails.
-#[must_use]
-pub fn bytes_each(kind: &str) -> f64 {
+/// Where a child that measures fails, or the flow breaks.
+pub fn race() {
+    if wanted("join-open-event") {
+        println!("FIGURE join-open-event {:.1} bytes 400", bytes_each("ours"));
+        eprintln!("a plain HashMap of the same takes {:.1} bytes each", bytes_each("map"));
+    }
+    if wanted("join-thousand-pairs") {
+        let race = Race::new("join-thousand-pairs", "thousand pairs/s");
+        race.ours("", our_rate).peer("hashmap", map_rate).run(Duration::from_secs(30), 7);
+    }
+}
+
+/// Returns how many bytes an event takes that waits, in a join of `kind`: `ours`, or `map`.
+fn bytes_each(kind: &str) -> f64 {
     let mut child = Offspring::again(&[MEMORY, kind]).expect("this program starts again");
     let line = child.line().expect("the child says a figure");
     line.parse().expect("the child says a figure")
 }
 
 /// Returns how many pairs our join joins in a second, each second half after all first ones, in thousands.
-///
-/// # Panics
-/// Where the flow breaks.
-#[must_use]
-pub fn our_rate() -> f64 {
+fn our_rate() -> f64 {
     Flavor::MultiThread.runtime().block_on(async {
         let (finish, finished) = Finish::after(EVENTS);
         let (running, [left, right]) = started(finish).await;
@@ -72,11 +79,7 @@ pub fn our_rate() -> f64 {
 }
 
 /// Does the same with a task that has a map.
-///
-/// # Panics
-/// Where a task dies.
-#[must_use]
-pub fn map_rate() -> f64 {
+fn map_rate() -> f64 {
     Flavor::MultiThread.runtime().block_on(async {
         let (finish, finished) = Finish::after(EVENTS);
         let (left, right) = by_hand(finish);
