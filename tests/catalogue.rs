@@ -160,8 +160,10 @@ fn described() -> (BTreeMap<String, Described>, Vec<String>) {
             let text = fs::read_to_string(&path).unwrap();
             let lines: Vec<&str> = text.lines().collect();
             let names = lines.iter().filter_map(|line| {
+                let implemented = line.strip_prefix("impl ")?;
+                let implemented = implemented.strip_prefix("playhouse_engine::").unwrap_or(implemented);
                 let implemented =
-                    line.strip_prefix("impl Actor for ").or_else(|| line.strip_prefix("impl Light for "))?;
+                    implemented.strip_prefix("Actor for ").or_else(|| implemented.strip_prefix("Light for "))?;
                 Some(implemented.split([' ', '<']).next().unwrap_or_default())
             });
             for name in names.filter(|name| public.contains(name)) {
