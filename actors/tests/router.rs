@@ -17,8 +17,11 @@ async fn sent(settings: &RouterSettings, event: Event) -> Result<Vec<String>, Er
     Ok(feed(&router, event).await?.into_iter().map(|output| output.outbox).collect())
 }
 
-/// The three kinds of filters: each with what asks for `value` in an event, and an event that has it.
-fn kinds() -> [(&'static str, fn(&str) -> When, fn(&str) -> Event); 3] {
+/// A sort of filter: its name, what asks for a value in an event, and an event that has it.
+type Sort = (&'static str, fn(&str) -> When, fn(&str) -> Event);
+
+/// The three sorts of filters.
+fn kinds() -> [Sort; 3] {
     [
         (
             "attribute",
