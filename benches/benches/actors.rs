@@ -5,13 +5,14 @@
 
 use std::error::Error;
 
-use playhouse_benches::actors::{convert, join, router};
+use playhouse_benches::actors::{convert, join, router, validate};
 
 fn main() -> Result<(), Box<dyn Error>> {
     if join::as_child()? {
         return Ok(());
     }
     convert::race()?;
+    validate::race()?;
     router::race()?;
     join::race();
     Ok(())

@@ -4,3 +4,4 @@ pub mod convert;
 pub mod join;
 mod python;
 pub mod router;
+pub mod validate;
