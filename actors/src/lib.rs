@@ -30,6 +30,7 @@ mod key;
 mod keyed_queue;
 mod method_router;
 mod null;
+mod part;
 #[cfg(feature = "convert")]
 mod properties_to_xml;
 #[cfg(feature = "cookie")]
@@ -83,6 +84,7 @@ pub use json_to_xml::JsonToXml;
 pub use key::KeyFrom;
 pub use method_router::{AllowedMethods, MethodRouter};
 pub use null::Null;
+pub use part::{Part, PartEnd};
 #[cfg(feature = "convert")]
 pub use properties_to_xml::{PropertiesToXml, PropertiesToXmlSettings};
 #[cfg(feature = "cookie")]

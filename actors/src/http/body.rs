@@ -1,23 +1,38 @@
-//! The body of an answer: one piece, known in advance, so that it leaves with the head in one write.
+//! The body of an answer: one piece, known in advance, so that it leaves with the head in one write; or pieces as they come.
 
-use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use playhouse_engine::Error;
 
 use super::connection::Open;
 
-/// A body of one piece.
-#[derive(Debug, Default)]
+/// Where the pieces of a body come from that is not known in advance.
+pub(crate) trait Feed: Send {
+    /// Returns the next piece, or nothing after the last. An error breaks the answer off, so that the client does not take what it
+    /// has for the whole.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>>;
+}
+
+/// The body of an answer.
+#[derive(Default)]
 pub(crate) struct ReplyBody {
     bytes: Bytes,
+    /// What follows `bytes`.
+    feed: Option<Box<dyn Feed>>,
     /// Tells the connection, when it goes, that the answer has been handed on whole.
     open: Option<Open>,
 }
 
 impl ReplyBody {
+    /// Makes a body of what `feed` gives.
+    pub(crate) fn fed(feed: impl Feed + 'static) -> Self {
+        Self { feed: Some(Box::new(feed)), ..Self::default() }
+    }
+
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -30,24 +45,46 @@ impl ReplyBody {
 
 impl From<Bytes> for ReplyBody {
     fn from(bytes: Bytes) -> Self {
-        Self { bytes, open: None }
+        Self { bytes, ..Self::default() }
     }
 }
 
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let bytes = std::mem::take(&mut self.bytes);
-        Poll::Ready(if bytes.is_empty() { None } else { Some(Ok(Frame::data(bytes))) })
+        if !bytes.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        let Some(feed) = &mut self.feed else { return Poll::Ready(None) };
+        feed.poll_piece(context).map(|piece| {
+            if !matches!(piece, Some(Ok(_))) {
+                self.feed = None;
+            }
+            piece.map(|piece| piece.map(Frame::data))
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes.is_empty() && self.feed.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.len() as u64)
+        match self.feed {
+            None => SizeHint::with_exact(self.bytes.len() as u64),
+            Some(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl fmt::Debug for ReplyBody {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ReplyBody")
+            .field("bytes", &self.bytes)
+            .field("is_fed", &self.feed.is_some())
+            .finish_non_exhaustive()
     }
 }
