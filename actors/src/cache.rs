@@ -35,8 +35,8 @@ use fills::{Fills, Found};
 /// no room, the event fails.
 ///
 /// # Ports
-/// Inboxes: `inbox` for what asks, `fill` for answers, both for any format. Outboxes: `outbox` for answers, `miss` for what
-/// must be answered anew. An answer that comes too late to be awaited leaves by `outbox` and is not kept. What waits is held in
+/// Inboxes: `inbox` for what asks, `fill` for answers, which must be connected, both for any format. Outboxes: `outbox` for
+/// answers, `miss` for what must be answered anew. An answer that comes too late to be awaited leaves by `outbox` and is not kept. What waits is held in
 /// flight.
 ///
 /// # Settings
@@ -314,7 +314,7 @@ impl Shared {
 impl Light for Cache {
     fn ports(&self) -> Ports {
         Ports::endpoint(Format::ANY)
-            .with_inbox("fill", Format::ANY)
+            .with_required_inbox("fill", Format::ANY)
             .with_outbox("outbox", Format::ANY)
             .with_outbox("miss", Format::ANY)
     }

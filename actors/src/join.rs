@@ -28,8 +28,8 @@ use part::{Content, compose};
 /// exactly one error.
 ///
 /// # Ports
-/// Inboxes: those that were named, for any format. Outbox: `outbox`, which gives what `mode` says. The parts that came are
-/// held in flight: a flow that stops waits for what is missing, but no longer than `time-out-at-stop`.
+/// Inboxes: those that were named, all of which must be connected, for any format. Outbox: `outbox`, which gives what `mode` says.
+/// The parts that came are held in flight: a flow that stops waits for what is missing, but no longer than `time-out-at-stop`.
 ///
 /// # Settings
 /// | name | default | meaning |
@@ -350,7 +350,7 @@ impl Actor for Join {
             JoinMode::Xml => Format::XML,
         };
         let inboxes = self.shared.inboxes.iter();
-        inboxes.fold(Ports::source(gives), |ports, name| ports.with_inbox(name.clone(), Format::ANY))
+        inboxes.fold(Ports::source(gives), |ports, name| ports.with_required_inbox(name.clone(), Format::ANY))
     }
 
     async fn start(&mut self, context: Context) -> Result<()> {

@@ -160,16 +160,19 @@ fn curve() -> Result<(), Box<dyn Error>> {
     let file = directory.path().join("keys.toml");
     let keys = client_keys(&file)?;
     let words = ["--curve-keys".into(), file.into_os_string()];
-    let on = Stage::with(Maker::Ours, Library::Libzmq, 4, &words, Some(keys))?;
-    let off = Stage::new(Maker::Ours, Library::Libzmq, 4)?;
-    for (case, load) in [
-        ("curve-window-100-16", Load::window(100, 16, 40_000)),
-        ("curve-window-100-1024", Load::window(100, 1024, 40_000)),
-        ("curve-sync-16", Load::window(1, 16, 10_000)),
-    ] {
-        eprintln!("{case}: with and without encryption in turn");
-        let ratios = (0..ROUNDS).map(|_| 1.0 / (on.measure(&load).rate / off.measure(&load).rate)).collect();
-        figure(case, median(ratios), "times", 2.0);
+    for library in [Library::Libzmq, Library::Ours] {
+        let on = Stage::with(Maker::Ours, library, 4, &words, Some(keys.clone()))?;
+        let off = Stage::new(Maker::Ours, library, 4)?;
+        for (case, load) in [
+            ("curve-window-100-16", Load::window(100, 16, 40_000)),
+            ("curve-window-100-1024", Load::window(100, 1024, 40_000)),
+            ("curve-sync-16", Load::window(1, 16, 10_000)),
+        ] {
+            let case = format!("{case}-{}", library.word());
+            eprintln!("{case}: with and without encryption in turn");
+            let ratios = (0..ROUNDS).map(|_| 1.0 / (on.measure(&load).rate / off.measure(&load).rate)).collect();
+            figure(&case, median(ratios), "times", 2.0);
+        }
     }
     Ok(())
 }

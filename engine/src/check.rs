@@ -146,11 +146,13 @@ impl Check<'_> {
         let mut left = HashSet::new();
         let mut reached = HashSet::new();
         let mut touched = HashSet::new();
+        let mut fed = HashSet::new();
         for edge in self.edges {
             left.extend(edge.from.zip(edge.outbox));
             touched.extend(edge.from);
             touched.insert(edge.to);
             reached.insert(edge.to);
+            fed.insert((edge.to, usize::from(edge.inbox)));
         }
         for (index, actor) in self.actors.iter().enumerate() {
             let name = &actor.name;
@@ -163,6 +165,12 @@ impl Check<'_> {
             }
             if !actor.ports.emits() && !reached.contains(&index) {
                 self.report(ProblemKind::NotConnected, format!("nothing is connected to an inbox of `{name}`"));
+            }
+            for (number, port) in actor.ports.inboxes.iter().enumerate() {
+                if !port.optional && !fed.contains(&(index, number)) {
+                    let message = format!("nothing is connected to inbox `{}` of `{name}`", port.name);
+                    self.report(ProblemKind::NotConnected, message);
+                }
             }
             for (number, port) in actor.ports.outboxes.iter().enumerate() {
                 if !port.optional && !left.contains(&(index, number)) {

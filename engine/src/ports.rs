@@ -14,7 +14,7 @@ pub(crate) const DEFAULT_OUTBOX: &str = "outbox";
 pub struct Port {
     pub(crate) name: Text,
     pub(crate) format: Format,
-    /// An outbox that may stay unconnected: what is pushed there then goes nowhere.
+    /// A port that may stay unconnected: what is pushed to such an outbox goes nowhere.
     pub(crate) optional: bool,
     /// A port that at most one connection may lead to or from.
     pub(crate) single: bool,
@@ -109,6 +109,14 @@ impl Ports {
     #[must_use]
     pub fn with_inbox(mut self, name: impl Into<Text>, takes: Format) -> Self {
         self.inboxes.push(Port { name: name.into(), format: takes, optional: true, single: false });
+        self.ends_with_inbox = true;
+        self
+    }
+
+    /// Adds an inbox that must be connected, because without what comes there the actor can do nothing with the rest.
+    #[must_use]
+    pub fn with_required_inbox(mut self, name: impl Into<Text>, takes: Format) -> Self {
+        self.inboxes.push(Port { name: name.into(), format: takes, optional: false, single: false });
         self.ends_with_inbox = true;
         self
     }

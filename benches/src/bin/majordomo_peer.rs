@@ -4,11 +4,16 @@
 //! majordomo_peer client ENDPOINT SERVICE sync|window NUMBER BYTES REQUESTS [rate=N]
 //! majordomo_peer worker ENDPOINT SERVICE [WORKERS]
 //! ```
+//!
+//! In `CURVE_KEYS` there may be, as for these, the server's public key, one's own public and one's own secret key, with commas
+//! between.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use playhouse::mdp::protocol::ClientSettings;
+use playhouse::mdp::transport::{Keys, Security, SocketSettings};
 use playhouse::mdp::{Brokers, Caller, MdpWorker};
 use playhouse::{Director, Event, Result, map, shutdown_signal};
 use tokio::task::JoinSet;
@@ -40,9 +45,19 @@ fn number(word: &str) -> usize {
     word.parse().unwrap_or_else(|_| panic!("expected a number, found `{word}`"))
 }
 
+fn socket() -> Result<SocketSettings> {
+    let Ok(all) = std::env::var("CURVE_KEYS") else { return Ok(SocketSettings::default()) };
+    let [server, public, secret] = all.split(',').collect::<Vec<_>>()[..] else {
+        panic!("expected SERVER,PUBLIC,SECRET in CURVE_KEYS");
+    };
+    let security = Security::CurveClient { keys: Keys::from_text(public, secret)?, server: server.parse()? };
+    Ok(SocketSettings { security, ..SocketSettings::default() })
+}
+
 async fn work(endpoint: &str, service: &str, workers: usize) -> Result<()> {
     let mut director = Director::new("worker");
-    let worker = director.register("worker", MdpWorker::new(service, Brokers::at(endpoint)?)?.concurrency(workers));
+    let worker = MdpWorker::new(service, Brokers::at(endpoint)?)?.concurrency(workers);
+    let worker = director.register("worker", worker.socket(socket()?));
     let echo = director.register("echo", map(|request: &Event| request.clone()));
     director.connect(worker, echo);
     director.connect(echo, worker);
@@ -86,7 +101,7 @@ async fn ask(
 ) -> Result<()> {
     let run = |requests| -> Result<Arc<Run>> {
         Ok(Arc::new(Run {
-            caller: Caller::connect(&Brokers::at(endpoint)?)?,
+            caller: Caller::with(&Brokers::at(endpoint)?, ClientSettings::default(), socket()?)?,
             service: service.to_owned(),
             body: vec![7; bytes],
             next: AtomicUsize::new(0),

@@ -61,8 +61,8 @@ impl Broker {
     }
 }
 
-/// Makes keys for a broker that lets anybody in who speaks CURVE, in the file `server`, and returns what a peer on libzmq must
-/// know: the server's public key, its own public and its own secret key.
+/// Makes keys for a broker that lets anybody in who speaks CURVE, in the file `server`, and returns what a peer must know:
+/// the server's public key, its own public and its own secret key.
 ///
 /// # Errors
 /// Where `playhouse keys new` fails.

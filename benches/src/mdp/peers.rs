@@ -46,7 +46,7 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts a process with so many workers. `keys` are those of [`super::client_keys`], for libzmq alone.
+    /// Starts a process with so many workers. `keys` are those of [`super::client_keys`].
     ///
     /// # Errors
     /// Where it cannot be built or does not start.

@@ -173,12 +173,17 @@ fn what_is_not_connected_is_named() {
     director.connect(unfed, one);
     director.connect(source, two);
     let _ = lost;
+    let both =
+        Ports::sink(Format::ANY).with_required_inbox("left", Format::ANY).with_required_inbox("right", Format::ANY);
+    let join = director.register("join", Just(both));
+    director.connect(source, join.port("left"));
     has(
         director,
         &[
             (ProblemKind::NotConnected, "`lost` is connected to nothing"),
             (ProblemKind::NotConnected, "nothing is connected to an inbox of `unfed`"),
             (ProblemKind::NotConnected, "outbox `outbox` of `two` is connected to nothing"),
+            (ProblemKind::NotConnected, "nothing is connected to inbox `right` of `join`"),
         ],
     );
 }

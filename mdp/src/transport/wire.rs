@@ -1,5 +1,6 @@
 //! What a ROUTER and a DEALER of our own share: a connection over the codec of the crate `omq-proto`.
 
+mod bundle;
 mod link;
 mod output;
 

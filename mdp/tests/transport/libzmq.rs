@@ -1,10 +1,10 @@
 //! The other side is libzmq.
 
-use playhouse_mdp::transport::{Allow, Keys, Kind, Security, Socket, SocketSettings};
+use playhouse_mdp::transport::{Allow, Change, Keys, Kind, Security, Socket, SocketSettings};
 
 use crate::pyzmq::Puppet;
 use crate::security::with;
-use crate::support::{answer, dealer, frames, give, next, open, router};
+use crate::support::{SOON, answer, dealer, frames, give, next, open, router};
 
 /// A DEALER of libzmq and a ROUTER of ours talk to each other.
 async fn serves(settings: &SocketSettings, options: &[String]) {
@@ -74,6 +74,29 @@ async fn curve_works_with_libzmq_on_either_side() {
     let mut options = pair(&server);
     options.push("CURVE_SERVER=1".to_owned());
     is_served(&with(Security::CurveClient { keys: client, server: server.public() }), &options).await;
+}
+
+#[tokio::test]
+async fn a_stranger_with_a_name_like_ours_is_cut_off_where_it_sends_no_bundle() {
+    let (server, client) = (Keys::generate(), Keys::generate());
+    let settings = with(Security::CurveServer { keys: server.clone(), allow: Allow::Any });
+    let router = Socket::open(Kind::Router, &settings).unwrap();
+    let bound = router.bind(&"tcp://127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let mut changes = router.changes();
+    let options = [
+        "IDENTITY=ph:stranger".to_owned(),
+        format!("CURVE_SECRETKEY={}", client.secret_text()),
+        format!("CURVE_PUBLICKEY={}", client.public()),
+        format!("CURVE_SERVERKEY={}", server.public()),
+    ];
+    let mut peer = Puppet::connect("DEALER", &bound, &options).await;
+    // A message of several frames needs no bundle.
+    peer.send(&frames(&["", "one"])).await;
+    assert_eq!(next(&router).await, frames(&["ph:stranger", "", "one"]));
+    peer.send(&frames(&["\u{5}four"])).await;
+    for expected in [Change::Connected, Change::Lost] {
+        assert_eq!(tokio::time::timeout(SOON, changes.next()).await.unwrap(), Some(expected));
+    }
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use playhouse_mdp::protocol::Address;
 use playhouse_mdp::transport::{Allow, Change, Keys, Password, PlainUsers, Security, SocketSettings};
 use tokio::time::{Instant, timeout};
 
-use crate::support::{SOON, dealer, echo, frames, is_served, router};
+use crate::support::{SOON, dealer, echo, frames, give, is_served, next, router};
 
 pub(crate) fn with(security: Security) -> SocketSettings {
     SocketSettings { security, first_retry: Duration::from_millis(5), ..SocketSettings::default() }
@@ -73,4 +74,25 @@ async fn a_client_that_is_turned_away_learns_of_it() {
     client.connect(&address).await.unwrap();
     let change = timeout(SOON, changes.next()).await.unwrap();
     assert!(matches!(change, Some(Change::Rejected(_))), "{change:?}");
+}
+
+#[tokio::test]
+async fn a_message_of_any_shape_travels_encrypted_between_ours() {
+    let (keys, client) = (Keys::generate(), Keys::generate());
+    let curve = Security::CurveClient { keys: client, server: keys.public() };
+    let (router, address) = router(&with(Security::CurveServer { keys, allow: Allow::Any })).await;
+    let task = echo(router);
+    // One that says that it is ours, and one that does not.
+    for identity in [Some(Address::unique()), None] {
+        let dealer = dealer(&SocketSettings { identity, ..with(curve.clone()) }, &address).await;
+        let (long, longer, longest) = ("a".repeat(254), "b".repeat(255), "c".repeat(70_000));
+        let mut shapes = vec![vec![""], vec!["one"], vec!["", "", ""], vec!["", &long, &longer], vec!["d", &longest]];
+        shapes.push(vec!["e"; 64]);
+        shapes.push(vec!["f"; 65]);
+        for shape in shapes {
+            give(&dealer, frames(&shape)).await;
+            assert_eq!(next(&dealer).await, frames(&shape));
+        }
+    }
+    task.abort();
 }

@@ -16,8 +16,9 @@ use tokio::task::coop::consume_budget;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
+use super::bundle;
 use super::output::{Output, Pushed};
-use crate::protocol::Frames;
+use crate::protocol::{Frames, OURS};
 use crate::transport::stream::{Io, Stream};
 use crate::transport::{SocketSettings, omq};
 
@@ -36,6 +37,8 @@ const SILENT: u32 = 3;
 pub(in crate::transport) struct Link {
     stream: Stream,
     mechanism: MechanismName,
+    /// Our side says by its identity that it is one of ours.
+    is_ours: bool,
     wire: Mutex<Wire>,
     /// The stream takes nothing for now, so whoever tends the link is to wait for it.
     blocked: Notify,
@@ -55,6 +58,8 @@ struct Wire {
     input: BytesMut,
     inbox: VecDeque<Message>,
     output: Output,
+    /// Messages of one frame are bundles.
+    bundles: bool,
 }
 
 /// Why a handshake came to nothing.
@@ -69,12 +74,13 @@ pub(in crate::transport) enum Unshaken {
 impl Link {
     pub(in crate::transport) fn new(stream: Stream, mut config: ConnectionConfig, closing: &CancellationToken) -> Self {
         config.peer_address = stream.peer_address();
-        let mechanism = config.mechanism_name();
+        let (mechanism, is_ours) = (config.mechanism_name(), config.identity.starts_with(OURS));
         let (codec, output) = (Connection::new(config), Output::default());
         Self {
             stream,
             mechanism,
-            wire: Mutex::new(Wire { codec, input: BytesMut::new(), inbox: VecDeque::new(), output }),
+            is_ours,
+            wire: Mutex::new(Wire { codec, input: BytesMut::new(), inbox: VecDeque::new(), output, bundles: false }),
             blocked: Notify::new(),
             heard: AtomicBool::new(true),
             held: AtomicBool::new(false),
@@ -107,13 +113,24 @@ impl Link {
             // An ERROR that tells the peer why it is not let in is written before it is cut off.
             self.write();
             let came = handled.map_err(|error| self.why(&error, &greeting))?;
-            if let Some(Event::HandshakeSucceeded { peer_properties, .. }) = self.wire().codec.poll_event() {
-                return Ok(peer_properties);
+            if let Some(peer) = self.shaken()? {
+                return Ok(peer);
             }
             if !came {
                 self.readable().await.map_err(|_| Unshaken::Failed)?;
             }
         }
+    }
+
+    fn shaken(&self) -> Result<Option<Arc<PeerProperties>>, Unshaken> {
+        let mut wire = self.wire();
+        let Some(Event::HandshakeSucceeded { peer_properties, .. }) = wire.codec.poll_event() else { return Ok(None) };
+        let is_ours = |identity: &Bytes| identity.starts_with(OURS);
+        let are_ours = self.is_ours && peer_properties.identity.as_ref().is_some_and(is_ours);
+        if are_ours && wire.codec.has_frame_transform() {
+            wire.bundle().map_err(|_| Unshaken::Failed)?;
+        }
+        Ok(Some(peer_properties))
     }
 
     /// Tells apart what will be the same the next time.
@@ -198,8 +215,8 @@ impl Link {
         if self.gone.is_cancelled() {
             return Pushed::Gone;
         }
-        let Wire { codec, output, .. } = &mut *self.wire();
-        output.push(codec, frames, settings)
+        let Wire { codec, output, bundles, .. } = &mut *self.wire();
+        output.push(codec, frames, *bundles, settings)
     }
 
     /// Says whether this is the first message to be sent since one alone came: most likely the answer that is awaited. Those to
@@ -300,8 +317,7 @@ impl Link {
 impl Wire {
     fn read(&mut self, stream: &Stream) -> Io<Option<Bytes>> {
         if !self.codec.accepts_input() {
-            self.codec.resume_input().map_err(io::Error::other)?;
-            self.gather();
+            self.codec.resume_input().and_then(|()| self.gather()).map_err(io::Error::other)?;
             if !self.codec.accepts_input() {
                 return Ok(None);
             }
@@ -317,19 +333,45 @@ impl Wire {
 
     fn handle(&mut self, bytes: Bytes) -> omq_tokio::Result<()> {
         let handled = self.codec.handle_input(bytes);
-        self.gather();
-        handled
+        self.gather().and(handled)
     }
 
     /// Takes the messages from the codec.
-    fn gather(&mut self) {
-        if self.codec.is_ready() {
-            if self.inbox.is_empty() {
-                self.codec.swap_messages(&mut self.inbox);
-            } else {
-                self.inbox.extend(std::iter::from_fn(|| self.codec.poll_message()));
+    fn gather(&mut self) -> omq_tokio::Result<()> {
+        if !self.codec.is_ready() {
+            return Ok(());
+        }
+        let known = self.inbox.len();
+        if known == 0 {
+            self.codec.swap_messages(&mut self.inbox);
+        } else {
+            self.inbox.extend(std::iter::from_fn(|| self.codec.poll_message()));
+        }
+        if self.bundles { self.open_bundles(known) } else { Ok(()) }
+    }
+
+    /// Takes messages of one frame for bundles from now on, those too that came with the end of the handshake.
+    fn bundle(&mut self) -> omq_tokio::Result<()> {
+        self.bundles = true;
+        self.open_bundles(0)
+    }
+
+    fn open_bundles(&mut self, known: usize) -> omq_tokio::Result<()> {
+        for at in known..self.inbox.len() {
+            let message = &mut self.inbox[at];
+            if message.len() != 1 {
+                continue;
+            }
+            match bundle::frames(message.part_bytes(0).unwrap_or_default()) {
+                Some(frames) => *message = Message::multipart(frames),
+                None => {
+                    // What came before it is taken yet.
+                    self.inbox.truncate(at);
+                    return Err(CodecError::Protocol("a message of one frame is no bundle of frames".into()));
+                }
             }
         }
+        Ok(())
     }
 }
 

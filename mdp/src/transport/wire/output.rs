@@ -6,6 +6,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use omq_tokio::Message;
 use omq_tokio::proto::Connection;
 
+use super::bundle;
 use crate::protocol::Frames;
 use crate::transport::SocketSettings;
 use crate::transport::stream::{Io, Stream};
@@ -48,12 +49,21 @@ impl Output {
         self.lanes = count;
     }
 
-    pub(super) fn push(&mut self, codec: &mut Connection, frames: &[Bytes], settings: &SocketSettings) -> Pushed {
+    /// Encodes a message, its frames in a bundle where the peer takes `bundles`.
+    pub(super) fn push(
+        &mut self,
+        codec: &mut Connection,
+        frames: &[Bytes],
+        bundles: bool,
+        settings: &SocketSettings,
+    ) -> Pushed {
         if !self.has_room(codec, frames, settings) {
             return Pushed::Full;
         }
         if codec.has_frame_transform() {
-            if codec.send_message(&Message::multipart(Frames::from(frames))).is_err() {
+            let bundle = if bundles { bundle::bundle(frames) } else { None };
+            let message = bundle.map_or_else(|| Message::multipart(Frames::from(frames)), Message::single);
+            if codec.send_message(&message).is_err() {
                 return Pushed::Gone;
             }
         } else {
