@@ -71,6 +71,8 @@ pub use batch::{Batch, BatchForm, BatchSettings};
 pub use cache::{Cache, CacheSettings};
 pub use dedup::{Dedup, DedupSettings};
 pub use delay::{Delay, DelaySettings};
+#[cfg(feature = "cron")]
+pub use generator::{Cron, Missed};
 pub use generator::{Generator, Schedule};
 #[cfg(feature = "http")]
 pub use http::{FormBody, FormBodySettings, HttpServer, RestResponse, RestResponseSettings, SetStatus};
