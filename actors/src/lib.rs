@@ -28,6 +28,8 @@ mod json_to_xml;
 pub mod json_xml;
 mod key;
 mod keyed_queue;
+#[cfg(feature = "leader")]
+mod leader;
 mod method_router;
 mod null;
 mod part;
