@@ -188,8 +188,9 @@ impl Machine {
             What::Deny { to } if to == self.id => self.denied(message.term, now, out),
             What::Grant { .. } | What::Deny { .. } => {}
             What::Release | What::Leave => {
-                if matches!(message.what, What::Leave) {
-                    self.peers.retain(|peer| peer.id != message.from);
+                if let Some(peer) = self.peers.iter_mut().find(|peer| peer.id == message.from) {
+                    // Not forgotten: what it said before may still come.
+                    peer.votes &= matches!(message.what, What::Release);
                 }
                 if self.bound.is_some_and(|(to, _)| to == message.from) {
                     self.bound = None;

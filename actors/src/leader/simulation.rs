@@ -411,3 +411,46 @@ fn a_term_from_far_in_the_future_is_not_believed() {
     assert!(process.machine.receive(&Message { term: 5, ..message }, now, &mut Vec::new()));
     assert!(!process.machine.receive(&Message { term: 5, ..message }, now, &mut Vec::new()), "the same once more");
 }
+
+#[test]
+fn a_leader_that_is_cut_off_ends_before_another_begins_however_slow_its_clock_is() {
+    for seed in 0..600 {
+        let latest = [200, 150_000, 400_000][seed as usize % 3];
+        let mut world = World::new(&Weather { seed, latest, ..fair(3, vec![]) }, Some(3));
+        world.run_until(4 * LEASE);
+        let Some(&(leader, _)) = world.leading().first() else { continue };
+        for (number, process) in world.processes.iter_mut().enumerate() {
+            // What the clock showed until now stays.
+            let rate = if number == leader { 990_000 } else { 1_010_000 };
+            let shown = u64::try_from(process.time(world.at).as_micros()).unwrap();
+            (process.rate, process.origin) = (rate, (shown + LEASE * 10) - world.at * rate / 1_000_000);
+        }
+        // The clocks have made a leap, so all begin anew with them.
+        for number in 0..3 {
+            world.happen(&Event::Kill(number, 1));
+        }
+        world.run_until(8 * LEASE + seed * 1000);
+        let Some(&(now_leads, _)) = world.leading().first() else { continue };
+        if now_leads == leader {
+            world.happen(&Event::Cut(1 << leader));
+        }
+        world.run_until(world.at + 3 * LEASE);
+    }
+}
+
+#[test]
+fn terms_grow_although_a_voter_forgot_and_the_next_leader_has_a_clock_that_is_late() {
+    for seed in 0..50 {
+        let mut world = World::new(&Weather { seed, ..fair(3, vec![]) }, Some(3));
+        world.processes[2].skew = -20_000;
+        world.happen(&Event::Cut(0b100));
+        world.run_until(4 * LEASE);
+        let (leader, before) = world.leading()[0];
+        // Now nobody but the leader itself knows of its term.
+        world.happen(&Event::Kill(1 - leader, 1000));
+        world.happen(&Event::Cut(1 << leader));
+        world.run_until(world.at + 5 * LEASE);
+        let (next, after) = world.leading()[0];
+        assert!(next != leader && after.term > before.term, "{before:?}, {after:?}");
+    }
+}
