@@ -12,6 +12,8 @@ mod content;
 mod cookie_seal;
 mod dedup;
 mod delay;
+#[cfg(feature = "leader")]
+mod fence;
 mod fragment;
 mod generator;
 #[cfg(feature = "http")]
@@ -73,6 +75,8 @@ pub use batch::{Batch, BatchForm, BatchSettings};
 pub use cache::{Cache, CacheSettings};
 pub use dedup::{Dedup, DedupSettings};
 pub use delay::{Delay, DelaySettings};
+#[cfg(feature = "leader")]
+pub use fence::{Fence, FenceSettings};
 #[cfg(feature = "cron")]
 pub use generator::{Cron, Missed};
 pub use generator::{Generator, Schedule};
@@ -86,6 +90,8 @@ pub use json_schema::{Draft, JsonSchema, JsonSchemaSettings};
 #[cfg(feature = "convert")]
 pub use json_to_xml::JsonToXml;
 pub use key::KeyFrom;
+#[cfg(feature = "leader")]
+pub use leader::{Leader, LeaderDatagrams, LeaderSettings, LeaderStatus, Members};
 pub use method_router::{AllowedMethods, MethodRouter};
 pub use null::Null;
 pub use part::{Part, PartEnd};
