@@ -136,7 +136,8 @@ fn forgetting(seen: &Arc<Mutex<Seen>>, tick: Key) -> Receipt {
 impl Light for Fence {
     fn handle(&self, event: &Event, out: &mut Outbox) -> Result<()> {
         let term = event.attribute("leader.term").and_then(|term| term.as_integer());
-        let term = term.ok_or_else(|| Error::unprocessable("expected a whole number in the attribute `leader.term`"))?;
+        let term =
+            term.ok_or_else(|| Error::unprocessable("expected a whole number in the attribute `leader.term`"))?;
         let tick = event.attribute("tick.time").map(|_| self.keys.of(event)).transpose()?;
         self.note(term, tick)?;
         match tick {

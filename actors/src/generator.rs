@@ -18,9 +18,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "cron")]
-use cron::{Ticks, marked};
-#[cfg(feature = "cron")]
 pub use cron::{Cron, Missed};
+#[cfg(feature = "cron")]
+use cron::{Ticks, marked};
 
 /// Emits an event at each tick of a [`Schedule`] or of a `Cron`, and one for each event that comes in.
 ///
@@ -118,7 +118,7 @@ struct Inner {
 enum When {
     Every(Schedule),
     #[cfg(feature = "cron")]
-    Cron(Ticks),
+    Cron(Box<Ticks>),
 }
 
 impl Generator {
@@ -179,7 +179,7 @@ impl Generator {
     /// As [`Generator::by_cron`].
     pub fn making_by_cron(cron: Cron, make: impl Fn(u64) -> Event + Send + Sync + 'static) -> Result<Self> {
         let ticks = Ticks::new(cron, Box::new(std::time::SystemTime::now))?;
-        Ok(Self::when(When::Cron(ticks), make))
+        Ok(Self::when(When::Cron(Box::new(ticks)), make))
     }
 }
 
@@ -254,7 +254,7 @@ impl fmt::Debug for Generator {
         let when: &dyn fmt::Debug = match &self.0.when {
             When::Every(schedule) => schedule,
             #[cfg(feature = "cron")]
-            When::Cron(ticks) => ticks,
+            When::Cron(ticks) => ticks.as_ref(),
         };
         formatter.debug_tuple("Generator").field(when).finish()
     }

@@ -45,7 +45,8 @@ struct Oracle(PathBuf);
 impl Oracle {
     fn new() -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/python-oracles");
-        let made = Command::new(script).args(["cronsim==2.8", "tzdata==2026.6"]).stderr(Stdio::inherit()).output().unwrap();
+        let made =
+            Command::new(script).args(["cronsim==2.8", "tzdata==2026.6"]).stderr(Stdio::inherit()).output().unwrap();
         assert!(made.status.success(), "scripts/python-oracles failed");
         Self(String::from_utf8(made.stdout).unwrap().trim().into())
     }
@@ -97,8 +98,12 @@ fn agrees(test: &str, questions: &[Value], least: usize) {
             let [from, until] = [0, 1].map(|end| window["window"][end].as_u64().unwrap());
             let cron = Cron { pattern: pattern.into(), zone: zone.into(), ..Cron::default() };
             let ours = cron.ticks(UNIX_EPOCH + Duration::from_secs(from - 1)).unwrap();
-            let ours: Vec<_> = ours.map(|tick| tick.duration_since(UNIX_EPOCH).unwrap().as_secs()).take_while(|tick| *tick < until).collect();
-            let theirs: Vec<_> = window["ticks"].as_array().unwrap().iter().map(|tick| tick.as_u64().unwrap()).collect();
+            let ours: Vec<_> = ours
+                .map(|tick| tick.duration_since(UNIX_EPOCH).unwrap().as_secs())
+                .take_while(|tick| *tick < until)
+                .collect();
+            let theirs: Vec<_> =
+                window["ticks"].as_array().unwrap().iter().map(|tick| tick.as_u64().unwrap()).collect();
             assert!(ours == theirs, "`{pattern}` in {zone} from {from} to {until}: {ours:?} and not {theirs:?}");
             compared += ours.len();
         }

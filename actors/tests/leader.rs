@@ -13,8 +13,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use playhouse_actors::{Fence, Leader, LeaderSettings, Members};
-use playhouse_engine::testing::{self, Probe};
 use playhouse_engine::Event;
+use playhouse_engine::testing::{self, Probe};
 use serde_json::json;
 
 use support::namespace::{FAR, NEAR, Namespaces};
@@ -32,7 +32,8 @@ async fn fenced(ticks: &[Tick]) -> usize {
     let fence = Fence::default();
     let (mut passed, mut last) = (HashSet::new(), 0);
     for tick in ticks {
-        let event = Event::new("tick").with_attribute("tick.time", tick.time.clone()).with_attribute("leader.term", tick.term);
+        let event =
+            Event::new("tick").with_attribute("tick.time", tick.time.clone()).with_attribute("leader.term", tick.term);
         if testing::feed(&fence, event).await.is_ok() {
             assert!(passed.insert(&tick.time), "{tick:?} came twice");
             assert!(tick.term >= last, "{tick:?} after {last}");
@@ -108,8 +109,16 @@ async fn a_leader_whose_flow_stops_is_followed_at_once() {
 
 #[tokio::test]
 async fn processes_of_one_host_share_a_port_by_the_loopback_broadcast() {
-    let port = ports(1)[0];
-    let address = format!("127.255.255.255:{port}");
+    sharing("127.255.255.255").await;
+}
+
+#[tokio::test]
+async fn processes_share_a_port_by_a_multicast_group() {
+    sharing("239.255.77.7").await;
+}
+
+async fn sharing(ip: &str) {
+    let address = format!("{ip}:{}", ports(1)[0]);
     let mut cluster = Cluster::start(2, |_, settings| {
         settings.listen = address.parse().unwrap();
         settings.peers = vec![address.parse().unwrap()];
@@ -131,7 +140,8 @@ async fn the_smaller_side_of_a_cut_network_never_ticks() {
         return;
     };
     let addresses = [format!("{NEAR}:7001"), format!("{FAR}:7001"), format!("{FAR}:7002")];
-    let within = |number: usize, command: &Command| if number == 0 { namespaces.near(command) } else { namespaces.far(command) };
+    let within =
+        |number: usize, command: &Command| if number == 0 { namespaces.near(command) } else { namespaces.far(command) };
     let (mut times, mut ticks) = (Vec::new(), Vec::new());
     let mut cluster = Cluster::start_within(3, within, |number, settings| {
         settings.listen = addresses[number].parse().unwrap();
@@ -261,7 +271,8 @@ async fn one_member_alone_passes_all_once_it_leads() {
     let (sender, mut taken) = tokio::sync::mpsc::unbounded_channel();
     let source = director.register("source", playhouse_actors::Generator::every(Duration::from_millis(1), "tick"));
     let leader = director.register("leader", leader);
-    let end = playhouse_engine::sink(move |_: &Event| sender.send(()).map_err(|_| playhouse_engine::Error::gone("over")));
+    let end =
+        playhouse_engine::sink(move |_: &Event| sender.send(()).map_err(|_| playhouse_engine::Error::gone("over")));
     let end = director.register("end", end);
     director.connect(source, leader);
     director.connect(leader, end);
@@ -288,7 +299,8 @@ fn settings_that_make_no_sense_are_refused_all_at_once() {
     for part in ["`service`", "`members`", "`interval`", "`burn-in`", "[::1]:5", "10.0.0.1:0", "`key`"] {
         assert!(error.message().contains(part), "{part}: {error}");
     }
-    let settings: LeaderSettings = toml::from_str("scope = 'test'\nlease = '2s'\ninterval = '200ms'\npeers = ['10.0.0.9:1']").unwrap();
+    let settings: LeaderSettings =
+        toml::from_str("scope = 'test'\nlease = '2s'\ninterval = '200ms'\npeers = ['10.0.0.9:1']").unwrap();
     assert_eq!((settings.scope.as_str(), settings.lease), ("test", Duration::from_secs(2)));
     let key = LeaderSettings { key: Some("a secret".into()), ..settings };
     assert!(!format!("{key:?}").contains("a secret"));

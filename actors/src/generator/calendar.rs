@@ -141,7 +141,8 @@ fn parse(pattern: &str) -> Result<(croner::Cron, bool), Vec<String>> {
         fields.push("*");
     }
     let Ok::<[&str; 7], _>(fields) = fields.try_into() else {
-        let expected = "expected five fields (minute, hour, day of month, month, day of week), a second before them or not";
+        let expected =
+            "expected five fields (minute, hour, day of month, month, day of week), a second before them or not";
         return Err(vec![format!("`pattern`: {expected}, a year behind six or not")]);
     };
     // As in Debian's cron: days of the month and of the week must both be right where one of them begins with a star.
@@ -186,7 +187,9 @@ fn unknown_word(number: usize, field: &str) -> Option<&str> {
 
 /// Returns a second as RFC 3339 has it.
 pub(super) fn written(second: i64) -> String {
-    Timestamp::UNIX_EPOCH.saturating_add(SignedDuration::from_secs(second)).map_or_else(|_| String::new(), |at| at.to_string())
+    Timestamp::UNIX_EPOCH
+        .saturating_add(SignedDuration::from_secs(second))
+        .map_or_else(|_| String::new(), |at| at.to_string())
 }
 
 #[cfg(test)]

@@ -123,7 +123,10 @@ impl Ticks {
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
         let past = past.get_or_insert_with(|| Past::new(now));
         if now < past.at() {
-            tracing::warn!(seconds = past.at() - now, "the clock was set back: what ticked already does not tick again");
+            tracing::warn!(
+                seconds = past.at() - now,
+                "the clock was set back: what ticked already does not tick again"
+            );
             past.move_back(now);
         } else if now > past.at() {
             let due = self.due(past, now);
@@ -219,7 +222,7 @@ mod tests {
     fn generator(cron: Cron, wall: &Wall) -> Generator {
         let wall = wall.clone();
         let ticks = Ticks::new(cron, Box::new(move || wall.now())).unwrap();
-        Generator::when(When::Cron(ticks), |number| Event::new(Payload::from(number.to_string())))
+        Generator::when(When::Cron(Box::new(ticks)), |number| Event::new(Payload::from(number.to_string())))
     }
 
     fn every_minute() -> Cron {
@@ -254,7 +257,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_tick_tells_when_it_was_due_and_its_number() {
         let wall = Wall::at("2026-03-29T00:59:30Z");
-        let mut probe = Probe::new(generator(Cron { zone: "Europe/Berlin".into(), ..every_minute() }, &wall)).await.unwrap();
+        let mut probe =
+            Probe::new(generator(Cron { zone: "Europe/Berlin".into(), ..every_minute() }, &wall)).await.unwrap();
         for (number, due) in [(0, "2026-03-29T01:00:00Z"), (1, "2026-03-29T01:01:00Z")] {
             let event = next(&mut probe).await.unwrap();
             assert_eq!(event.attribute("tick.time").unwrap().as_str(), Some(due));
@@ -301,7 +305,8 @@ mod tests {
             wall.set(set);
             ticked.push(next(&mut probe).await.unwrap().attribute("tick.time").unwrap().to_string());
         }
-        let expected = ["2026-03-01T12:00", "2046-02-24T12:00", "2026-03-01T12:01", "2046-02-24T12:01", "2026-03-01T12:02"];
+        let expected =
+            ["2026-03-01T12:00", "2046-02-24T12:00", "2026-03-01T12:01", "2046-02-24T12:01", "2026-03-01T12:02"];
         assert_eq!(ticked, expected.map(|minute| format!("{minute}:00Z")));
         probe.stop().await.unwrap();
     }
@@ -352,7 +357,8 @@ mod tests {
 
     #[test]
     fn settings_are_the_same_in_a_file() {
-        let cron: Cron = toml::from_str("pattern = '@daily'\nzone = 'Asia/Kolkata'\nmissed = 'once'\ngrace = '5m'").unwrap();
+        let cron: Cron =
+            toml::from_str("pattern = '@daily'\nzone = 'Asia/Kolkata'\nmissed = 'once'\ngrace = '5m'").unwrap();
         assert_eq!((cron.missed, cron.grace), (Missed::Once, Duration::from_secs(300)));
         let day = cron.ticks(UNIX_EPOCH).unwrap().next().unwrap();
         assert_eq!(day, UNIX_EPOCH + Duration::from_secs(24 * 3600 - 5 * 3600 - 30 * 60));

@@ -178,8 +178,14 @@ mod tests {
             Just(What::Release),
             Just(What::Leave),
         ];
-        (any::<(u128, u64, u64, bool, bool)>(), what)
-            .prop_map(|((from, sequence, term, joins, leads), what)| Message { from, sequence, term, joins, leads, what })
+        (any::<(u128, u64, u64, bool, bool)>(), what).prop_map(|((from, sequence, term, joins, leads), what)| Message {
+            from,
+            sequence,
+            term,
+            joins,
+            leads,
+            what,
+        })
     }
 
     fn here() -> Message {
@@ -189,7 +195,8 @@ mod tests {
     #[test]
     fn a_service_whose_name_begins_with_that_of_another_is_another() {
         let written = codec("orders-de", "test", None).write(&here());
-        for other in [codec("orders", "test", None), codec("orders-de", "tes", None), codec("orders", "-detest", None)] {
+        for other in [codec("orders", "test", None), codec("orders-de", "tes", None), codec("orders", "-detest", None)]
+        {
             assert_eq!(other.read(&written), Err(Refused::Foreign));
         }
         assert_eq!(codec("orders-de", "test", None).read(&written), Ok(here()));
@@ -212,7 +219,8 @@ mod tests {
 
     #[test]
     fn members_with_other_settings_are_not_believed() {
-        let written = Codec::new("a", Some(5), &LeaderSettings { scope: "b".into(), ..LeaderSettings::default() }).write(&here());
+        let written =
+            Codec::new("a", Some(5), &LeaderSettings { scope: "b".into(), ..LeaderSettings::default() }).write(&here());
         assert_eq!(codec("a", "b", None).read(&written), Err(Refused::OtherSettings));
     }
 

@@ -39,9 +39,15 @@ struct Said {
 }
 
 impl Link {
-    pub(super) fn new(service: &str, rules: Rules, settings: &LeaderSettings, shared: Arc<Shared>) -> Result<Arc<Self>> {
-        let socket = bind(settings)
-            .map_err(|error| Error::unavailable(format!("`{}` cannot be listened at", settings.listen)).caused_by(error))?;
+    pub(super) fn new(
+        service: &str,
+        rules: Rules,
+        settings: &LeaderSettings,
+        shared: Arc<Shared>,
+    ) -> Result<Arc<Self>> {
+        let socket = bind(settings).map_err(|error| {
+            Error::unavailable(format!("`{}` cannot be listened at", settings.listen)).caused_by(error)
+        })?;
         let codec = Codec::new(service, rules.members, settings);
         let (service, peers, machine) = (service.to_owned(), settings.peers.clone(), Mutex::default());
         Ok(Arc::new(Self { service, rules, codec, peers, socket, shared, machine }))
@@ -96,7 +102,10 @@ impl Link {
             Err(Refused::OtherSettings) => {
                 if !std::mem::replace(&mut said.other_settings, true) {
                     let service = &self.service;
-                    tracing::warn!(service, "a member has another `lease` or another number of members: it is not believed");
+                    tracing::warn!(
+                        service,
+                        "a member has another `lease` or another number of members: it is not believed"
+                    );
                 }
                 &self.shared.ignored
             }

@@ -144,13 +144,11 @@ impl Machine {
                 self.stage = Stage::Following;
                 self.ask_at = now.time + self.chance(self.rules.interval);
             }
-            Stage::Following if now.time >= self.ask_at => {
-                match self.bound {
-                    Some((_, until)) if until > now.time => self.ask_at = until + self.chance(self.rules.interval / 2),
-                    _ if self.is_crowded(now.time) => self.ask_at = now.time + self.rules.interval,
-                    _ => self.begin(now, out),
-                }
-            }
+            Stage::Following if now.time >= self.ask_at => match self.bound {
+                Some((_, until)) if until > now.time => self.ask_at = until + self.chance(self.rules.interval / 2),
+                _ if self.is_crowded(now.time) => self.ask_at = now.time + self.rules.interval,
+                _ => self.begin(now, out),
+            },
             Stage::Asking(bid) if now.time >= bid.ends => {
                 self.count(now);
                 if matches!(self.stage, Stage::Asking(_)) {
@@ -290,7 +288,9 @@ impl Machine {
             Stage::Following => {}
             Stage::Asking(bid) if theirs > (bid.term, self.id) => self.give_up(now, out),
             // Only where the members are not known can another lead at the same time: both sides of a network that was cut.
-            Stage::Leading(_, lease) if self.rules.members.is_none() && message.leads && theirs > (lease.term, self.id) => {
+            Stage::Leading(_, lease)
+                if self.rules.members.is_none() && message.leads && theirs > (lease.term, self.id) =>
+            {
                 self.give_up(now, out);
             }
             Stage::Asking(_) | Stage::Leading(..) => return,

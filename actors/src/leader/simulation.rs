@@ -117,7 +117,14 @@ impl World {
             let rate = world.chance.u64(990_000..=1_010_000);
             let origin = world.chance.u64(0..10_000_000);
             let skew = world.chance.i64(-300..=300);
-            let process = Process { machine: world.machine(Duration::from_micros(origin)), rate, origin, skew, paused: 0, dead: None };
+            let process = Process {
+                machine: world.machine(Duration::from_micros(origin)),
+                rate,
+                origin,
+                skew,
+                paused: 0,
+                dead: None,
+            };
             world.processes.push(process);
         }
         world
@@ -325,7 +332,8 @@ fn fair(members: usize, events: Vec<(u64, Event)>) -> Weather {
 #[test]
 fn on_a_whole_network_without_known_members_there_are_never_two_leases() {
     for seed in 0..200 {
-        let events = vec![(5 * LEASE, Event::Kill(0, LEASE)), (9 * LEASE, Event::Kill(1, LEASE)), (15 * LEASE, Event::Heal)];
+        let events =
+            vec![(5 * LEASE, Event::Kill(0, LEASE)), (9 * LEASE, Event::Kill(1, LEASE)), (15 * LEASE, Event::Heal)];
         let weather = Weather { seed, ..fair(3, events) };
         let mut world = World::new(&weather, None);
         for at in 0..1800 {
