@@ -34,6 +34,7 @@ const GROUPS: &[(&str, &str, &[&str])] = &[
         "Where events come from without a network, and where they go.",
         &["Generator", "Stdout", "Null"],
     ),
+    ("One of several processes", "What must be done once for all of them.", &["Leader", "Fence"]),
     (
         "Majordomo",
         "Services over ZeroMQ, with a broker that loses nothing.",
@@ -48,6 +49,8 @@ const FEATURES: &[(&str, &str)] = &[
     ("HttpClient", "http-client"),
     ("BasicAuth", "auth"),
     ("Cache", "cache"),
+    ("Leader", "leader"),
+    ("Fence", "leader"),
     ("Router", "router"),
     ("DocumentRouter", "router"),
     ("MethodRouter", "http"),
@@ -72,9 +75,22 @@ const COMPYSITION: &[(&str, &str, &str)] = &[
     ("Null", "Null", ""),
     ("STDOUT", "Stdout", "`complete` is `whole-event`"),
     ("EventGenerator", "Generator", "several producers are several generators"),
-    ("UDPEventGenerator", "", ""),
-    ("CronEventGenerator", "", ""),
-    ("UDPCronEventGenerator", "", ""),
+    (
+        "UDPEventGenerator",
+        "Leader",
+        "behind a `Generator`; the `environment_scope` is `scope`. A majority of known members elects, and a leader stays one \
+         until it ends: the greatest id does not win. `is_master` and `wait_until_master` are `is_leader` and \
+         `wait_until_leader` of its `status`",
+    ),
+    (
+        "CronEventGenerator",
+        "Generator",
+        "by `Generator::cron`: the dictionary is a pattern, second, minute, hour, day, month, `day_of_week`, year; its default \
+         is `*/12 * * * * *`. `{\"hour\": \"3\", \"minute\": \"30\", \"second\": \"0\"}` is `0 30 3 * * *`. Days of the week count \
+         from Sunday, so `0-4` is `MON-FRI`; `day` and `day_of_week` together are `15 * +MON`, `day=\"last\"` is `L`, \
+         `\"2nd fri\"` is `FRI#2` as day of the week. A `week` of the year has no pattern",
+    ),
+    ("UDPCronEventGenerator", "Leader", "behind a `Generator::cron`"),
     ("EventLogger", "", "`Director::connect_log` makes events of the log"),
     ("FileLogger", "", ""),
     ("RedactedFileLogger", "", ""),

@@ -1,5 +1,12 @@
 //! A source of events by the clock.
 
+#[cfg(feature = "cron")]
+mod calendar;
+#[cfg(feature = "cron")]
+mod cron;
+#[cfg(feature = "cron")]
+mod past;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,12 +17,36 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// Emits an event at each tick of a [`Schedule`], and one for each event that comes in.
+#[cfg(feature = "cron")]
+pub use cron::{Cron, Missed};
+#[cfg(feature = "cron")]
+use cron::{Ticks, marked};
+
+/// Emits an event at each tick of a [`Schedule`] or of a `Cron`, and one for each event that comes in.
 ///
 /// Where its receivers have no room, it waits for them; the ticks of that time are left out, and do not come in a burst
 /// afterwards. It ends after the last tick or when the flow stops; a flow does not stop because its generators ended.
 ///
 /// An event that comes in is delivered when what was emitted for it has ended: its receipt hangs on that too.
+///
+/// With the feature `cron` it can tick by the calendar of a time zone: [`Generator::cron`]. The pattern has five fields (minute,
+/// hour, day of month, month, day of week), a second before them or not, and a year behind six or not. There are lists, ranges,
+/// steps, names (`MON-FRI`), `L` and `W` for last days and working days, `FRI#2` for the second Friday, and `@daily` and the like.
+/// Where both the day of the month and the day of the week are given, one of them is enough, but for `+MON` or where one begins with
+/// a star. Each tick has two attributes: `tick.time`, when it was due in UTC (`2026-03-29T01:00:00Z`), which is the same in every
+/// process, and `tick.number`, which counts the ticks of this one from 0.
+///
+/// What changes of the clock do, as vixie cron has it:
+///
+/// | pattern | an hour is skipped | an hour comes twice |
+/// |---|---|---|
+/// | minute and hour do not begin with `*`: `30 2 * * *`, `0,30 2-4 * * *` | what would tick in it ticks once, right after it | ticks in its first pass |
+/// | one of them begins with `*`: `*/10 * * * *`, `0 */2 * * *` | does not tick in it | ticks in both passes |
+///
+/// Time zones are those of the system, and where it has none, those that were there when this was built. Waits are measured anew
+/// every ten seconds at least, so a wall clock may be set and a machine may sleep. A clock that is set back makes no tick come
+/// again: until it has caught up there are none. One that is set forward leaves ticks out, as a sleep does and receivers without
+/// room: `missed` says what becomes of them.
 ///
 /// # Ports
 /// Inbox: `inbox`, for any format; it need not be connected. Outbox: `outbox`, with what was given or is made.
@@ -27,9 +58,20 @@ use tokio_util::sync::CancellationToken;
 /// | `delay` | none | the time from the start of the flow to the first tick |
 /// | `count` | no end | how many ticks there are; with none, only events that come in make it emit |
 ///
+/// Or, of a `Cron`:
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `pattern` | `*/12 * * * * *` | when it ticks |
+/// | `zone` | `UTC` | the time zone, such as `Europe/Berlin` |
+/// | `count` | no end | how many ticks there are |
+/// | `missed` | `skip` | what becomes of ticks that were missed: `skip`, or `once`: the last of them comes late, for all |
+/// | `grace` | 1 min | how late a tick may be before it was missed |
+///
 /// # Errors
 /// | kind | when |
 /// |---|---|
+/// | `Malformed` | when it is made: the pattern or the zone is wrong, with the name of the field |
 /// | `Internal` | what makes the events panicked: where an event had come in, that fails; a tick is left out, and counted as a restart |
 ///
 /// # Example
@@ -67,10 +109,16 @@ impl Default for Schedule {
 }
 
 struct Inner {
-    schedule: Schedule,
+    when: When,
     make: Box<dyn Fn(u64) -> Event + Send + Sync>,
     made: AtomicU64,
     ticks: AtomicU64,
+}
+
+enum When {
+    Every(Schedule),
+    #[cfg(feature = "cron")]
+    Cron(Box<Ticks>),
 }
 
 impl Generator {
@@ -90,8 +138,48 @@ impl Generator {
     /// Makes a generator that emits what `make` makes, as `schedule` says. `make` gets the number of the event: 0, 1, 2.
     #[must_use]
     pub fn making(schedule: Schedule, make: impl Fn(u64) -> Event + Send + Sync + 'static) -> Self {
+        Self::when(When::Every(schedule), make)
+    }
+
+    fn when(when: When, make: impl Fn(u64) -> Event + Send + Sync + 'static) -> Self {
         let (made, ticks) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(Inner { schedule, make: Box::new(make), made, ticks }))
+        Self(Arc::new(Inner { when, make: Box::new(make), made, ticks }))
+    }
+}
+
+#[cfg(feature = "cron")]
+impl Generator {
+    /// Makes a generator that emits `payload` when a cron pattern says so in a time zone.
+    ///
+    /// ```
+    /// use playhouse_actors::Generator;
+    ///
+    /// let nightly = Generator::cron("30 2 * * MON-FRI", "Europe/Berlin", "settle the accounts")?;
+    /// # Ok::<_, playhouse_engine::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `Malformed` where the pattern or the zone is wrong, with the name of the field.
+    pub fn cron(pattern: impl Into<String>, zone: impl Into<String>, payload: impl Into<Payload>) -> Result<Self> {
+        Self::by_cron(Cron { pattern: pattern.into(), zone: zone.into(), ..Cron::default() }, payload)
+    }
+
+    /// Makes a generator that emits `payload` as `cron` says.
+    ///
+    /// # Errors
+    /// `Malformed` with all that is wrong with the settings.
+    pub fn by_cron(cron: Cron, payload: impl Into<Payload>) -> Result<Self> {
+        let payload = payload.into();
+        Self::making_by_cron(cron, move |_| Event::new(payload.clone()))
+    }
+
+    /// Makes a generator that emits what `make` makes, as `cron` says. `make` gets the number of the event: 0, 1, 2.
+    ///
+    /// # Errors
+    /// As [`Generator::by_cron`].
+    pub fn making_by_cron(cron: Cron, make: impl Fn(u64) -> Event + Send + Sync + 'static) -> Result<Self> {
+        let ticks = Ticks::new(cron, Box::new(std::time::SystemTime::now))?;
+        Ok(Self::when(When::Cron(Box::new(ticks)), make))
     }
 }
 
@@ -102,7 +190,15 @@ impl Inner {
 
     /// Emits at each tick that is left, which are fewer than all where a task before this one died.
     async fn run(self: Arc<Self>, emitter: Emitter, stopping: CancellationToken) -> Result<()> {
-        let Schedule { interval, delay, count } = self.schedule;
+        match &self.when {
+            When::Every(schedule) => self.run_every(schedule, emitter, stopping).await,
+            #[cfg(feature = "cron")]
+            When::Cron(ticks) => self.run_cron(ticks, emitter, stopping).await,
+        }
+    }
+
+    async fn run_every(&self, schedule: &Schedule, emitter: Emitter, stopping: CancellationToken) -> Result<()> {
+        let Schedule { interval, delay, count } = *schedule;
         let ticked = || self.ticks.load(Ordering::Relaxed);
         let first = Instant::now() + if ticked() == 0 { delay } else { interval };
         // An interval of nothing is no interval to tokio; the events then follow each other without a wait.
@@ -121,6 +217,16 @@ impl Inner {
             }
             self.ticks.fetch_add(1, Ordering::Relaxed);
             emitter.send(self.event()).await?;
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "cron")]
+    async fn run_cron(&self, ticks: &Ticks, emitter: Emitter, stopping: CancellationToken) -> Result<()> {
+        while ticks.cron.count.is_none_or(|count| self.ticks.load(Ordering::Relaxed) < count) {
+            let Some(Some(tick)) = stopping.run_until_cancelled(ticks.next()).await else { return Ok(()) };
+            let number = self.ticks.fetch_add(1, Ordering::Relaxed);
+            emitter.send(marked(self.event(), tick, number)).await?;
         }
         Ok(())
     }
@@ -145,7 +251,12 @@ impl Actor for Generator {
 
 impl fmt::Debug for Generator {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Generator").field(&self.0.schedule).finish()
+        let when: &dyn fmt::Debug = match &self.0.when {
+            When::Every(schedule) => schedule,
+            #[cfg(feature = "cron")]
+            When::Cron(ticks) => ticks.as_ref(),
+        };
+        formatter.debug_tuple("Generator").field(when).finish()
     }
 }
 

@@ -12,6 +12,8 @@ mod content;
 mod cookie_seal;
 mod dedup;
 mod delay;
+#[cfg(feature = "leader")]
+mod fence;
 mod fragment;
 mod generator;
 #[cfg(feature = "http")]
@@ -28,6 +30,8 @@ mod json_to_xml;
 pub mod json_xml;
 mod key;
 mod keyed_queue;
+#[cfg(feature = "leader")]
+mod leader;
 mod method_router;
 mod null;
 mod part;
@@ -71,6 +75,10 @@ pub use batch::{Batch, BatchForm, BatchSettings};
 pub use cache::{Cache, CacheSettings};
 pub use dedup::{Dedup, DedupSettings};
 pub use delay::{Delay, DelaySettings};
+#[cfg(feature = "leader")]
+pub use fence::{Fence, FenceSettings};
+#[cfg(feature = "cron")]
+pub use generator::{Cron, Missed};
 pub use generator::{Generator, Schedule};
 #[cfg(feature = "http")]
 pub use http::{FormBody, FormBodySettings, HttpServer, RestResponse, RestResponseSettings, SetStatus};
@@ -82,6 +90,8 @@ pub use json_schema::{Draft, JsonSchema, JsonSchemaSettings};
 #[cfg(feature = "convert")]
 pub use json_to_xml::JsonToXml;
 pub use key::KeyFrom;
+#[cfg(feature = "leader")]
+pub use leader::{Leader, LeaderDatagrams, LeaderSettings, LeaderStatus, Members};
 pub use method_router::{AllowedMethods, MethodRouter};
 pub use null::Null;
 pub use part::{Part, PartEnd};
