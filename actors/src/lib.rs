@@ -28,6 +28,8 @@ mod json_to_xml;
 pub mod json_xml;
 mod key;
 mod keyed_queue;
+#[cfg(any(feature = "http", feature = "net"))]
+mod listen;
 mod method_router;
 mod null;
 mod part;
@@ -49,11 +51,15 @@ mod stdout;
 #[cfg(feature = "template")]
 mod switch;
 mod tally;
+#[cfg(feature = "net")]
+mod tcp;
 #[cfg(feature = "template")]
 mod template;
 #[cfg(feature = "http")]
 pub mod testing;
 mod throttle;
+#[cfg(any(all(feature = "tls", any(feature = "http", feature = "net")), feature = "http-client"))]
+mod tls;
 mod upkeep;
 #[cfg(feature = "xslt")]
 pub mod xml;
@@ -102,9 +108,15 @@ pub use stdout::{Stdout, StdoutSettings};
 #[cfg(feature = "template")]
 pub use switch::{Case, Switch, SwitchSettings};
 pub use tally::Tally;
+#[cfg(feature = "net")]
+pub use tcp::{Framing, InvalidText, TcpSink, TcpSinkSettings, TcpSource, TcpSourceSettings};
 #[cfg(feature = "template")]
 pub use template::{Template, TemplateKind, TemplateSettings};
 pub use throttle::{Throttle, ThrottleMode, ThrottleSettings};
+#[cfg(all(feature = "net", feature = "tls"))]
+pub use tls::TlsClient;
+#[cfg(all(feature = "tls", any(feature = "http", feature = "net")))]
+pub use tls::Tls;
 #[cfg(feature = "convert")]
 pub use xml_to_json::XmlToJson;
 #[cfg(feature = "xslt")]

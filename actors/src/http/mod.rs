@@ -29,8 +29,6 @@ mod set_status;
 mod staged;
 mod status;
 mod stream;
-#[cfg(feature = "tls")]
-mod tls;
 mod upload;
 mod view;
 mod watch;
@@ -49,5 +47,5 @@ pub use set_status::SetStatus;
 pub use staged::{HttpAnswer, HttpCall, HttpExchange};
 pub use status::{kind_of, status_of};
 #[cfg(feature = "tls")]
-pub use tls::Tls;
+pub use crate::tls::Tls;
 pub use view::{HttpReply, HttpRequest, REPLY_HEADER, STATUS};
