@@ -12,6 +12,8 @@ mod content;
 mod cookie_seal;
 mod dedup;
 mod delay;
+#[cfg(feature = "exec")]
+mod exec;
 mod fragment;
 mod generator;
 #[cfg(feature = "http")]
@@ -60,6 +62,8 @@ pub mod testing;
 mod throttle;
 #[cfg(any(all(feature = "tls", any(feature = "http", feature = "net")), feature = "http-client"))]
 mod tls;
+#[cfg(feature = "net")]
+mod udp_source;
 mod upkeep;
 #[cfg(feature = "xslt")]
 pub mod xml;
@@ -77,6 +81,8 @@ pub use batch::{Batch, BatchForm, BatchSettings};
 pub use cache::{Cache, CacheSettings};
 pub use dedup::{Dedup, DedupSettings};
 pub use delay::{Delay, DelaySettings};
+#[cfg(feature = "exec")]
+pub use exec::{Exec, ExecMode, ExecSettings};
 pub use generator::{Generator, Schedule};
 #[cfg(feature = "http")]
 pub use http::{FormBody, FormBodySettings, HttpServer, RestResponse, RestResponseSettings, SetStatus};
@@ -117,6 +123,8 @@ pub use throttle::{Throttle, ThrottleMode, ThrottleSettings};
 pub use tls::TlsClient;
 #[cfg(all(feature = "tls", any(feature = "http", feature = "net")))]
 pub use tls::Tls;
+#[cfg(feature = "net")]
+pub use udp_source::{DatagramFormat, UdpSource, UdpSourceSettings};
 #[cfg(feature = "convert")]
 pub use xml_to_json::XmlToJson;
 #[cfg(feature = "xslt")]

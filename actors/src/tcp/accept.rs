@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use playhouse_engine::{Emitter, Error, Result};
+use tokio::io::split;
 use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -15,12 +16,15 @@ use super::framing::Framing;
 use super::outgoing::Connections;
 use super::plain;
 use super::source::TcpSourceSettings;
-use super::stream::Stream;
+use super::stream::{Stream, linger, write};
 use super::wire::{Output, Side};
 use crate::listen::{Listener, PAUSE, is_of_the_client};
 use crate::tally::Tally;
 #[cfg(feature = "tls")]
 use crate::tls::Acceptor;
+
+/// How many that are one too many are told so at a time; beyond, they are closed without a word.
+const REFUSED_AT_ONCE: usize = 64;
 
 /// What all connections of a source share.
 #[derive(Debug)]
@@ -38,14 +42,20 @@ pub(super) struct Reception {
 /// Accepts connections until the flow stops, and then waits until they have ended.
 pub(super) async fn accept(listener: Listener, reception: Arc<Reception>) -> Result<()> {
     let Some(socket) = listener.get() else { return Ok(()) };
-    let mut guests = JoinSet::new();
+    let (mut guests, mut strangers) = (JoinSet::new(), JoinSet::new());
     loop {
         tokio::select! {
             biased;
             () = reception.stopping.cancelled() => break,
             Some(ended) = guests.join_next() => note(&reception, ended),
+            Some(ended) = strangers.join_next() => note(&reception, ended),
             accepted = socket.accept() => match accepted {
-                Ok((socket, _)) if guests.len() >= reception.settings.connections => refuse(&reception, &socket),
+                Ok((socket, _)) if guests.len() >= reception.settings.connections => {
+                    reception.refused.add_one();
+                    if strangers.len() < REFUSED_AT_ONCE && reception.settings.framing == Framing::Events {
+                        strangers.spawn(refuse(reception.clone(), socket));
+                    }
+                }
                 Ok((socket, peer)) => {
                     guests.spawn(serve(reception.clone(), socket, peer));
                 }
@@ -72,16 +82,16 @@ fn note(reception: &Reception, ended: Result<(), JoinError>) {
     }
 }
 
-/// Refuses a connection that is one too many. A sink is told why, if it can be without waiting.
-fn refuse(reception: &Reception, socket: &TcpStream) {
-    reception.refused.add_one();
+/// Tells a sink that it is one too many.
+async fn refuse(reception: Arc<Reception>, socket: TcpStream) {
     let settings = &reception.settings;
-    if settings.framing == Framing::Events {
-        let ours = greeting(Side::Source, settings.heartbeat, largest(&settings.envelope));
-        let mut output = BytesMut::from(&ours.to_bytes()[..]);
-        output.goodbye(&Error::overloaded(format!("{} connections are open already", settings.connections)));
-        // It is closed whether it reads that or not.
-        let _ = socket.try_write(&output);
+    let Ok(stream) = secured(&reception, socket).await else { return };
+    let (reader, mut writer) = split(stream);
+    let ours = greeting(Side::Source, settings.heartbeat, largest(&settings.envelope));
+    let mut output = BytesMut::from(&ours.to_bytes()[..]);
+    output.goodbye(&Error::overloaded(format!("{} connections are open already", settings.connections)));
+    if write(&mut writer, &mut output, settings.handshake_time).await.is_ok() {
+        linger(reader, writer).await;
     }
 }
 
