@@ -35,6 +35,12 @@ const GROUPS: &[(&str, &str, &[&str])] = &[
         &["Generator", "Stdout", "Null"],
     ),
     (
+        "TCP and UDP",
+        "Events between processes, and lines, frames and datagrams of anybody.",
+        &["TcpSource", "TcpSink", "UdpSource"],
+    ),
+    ("Programs", "What the system's programs make of an event.", &["Exec"]),
+    (
         "Majordomo",
         "Services over ZeroMQ, with a broker that loses nothing.",
         &["MdpBroker", "MdpClient", "MdpWorker", "MdpRegistry"],
@@ -65,6 +71,10 @@ const FEATURES: &[(&str, &str)] = &[
     ("Xsd", "xslt"),
     ("JsonSchema", "json-schema"),
     ("Xslt", "xslt"),
+    ("TcpSource", "net"),
+    ("TcpSink", "net"),
+    ("UdpSource", "net"),
+    ("Exec", "exec"),
 ];
 
 /// What the actors of Compysition are here. An empty name stands for what is not there yet.
@@ -72,7 +82,7 @@ const COMPYSITION: &[(&str, &str, &str)] = &[
     ("Null", "Null", ""),
     ("STDOUT", "Stdout", "`complete` is `whole-event`"),
     ("EventGenerator", "Generator", "several producers are several generators"),
-    ("UDPEventGenerator", "", ""),
+    ("UDPEventGenerator", "UdpSource", "each datagram is an event; the peer is `udp.peer`"),
     ("CronEventGenerator", "", ""),
     ("UDPCronEventGenerator", "", ""),
     ("EventLogger", "", "`Director::connect_log` makes events of the log"),
@@ -106,8 +116,8 @@ const COMPYSITION: &[(&str, &str, &str)] = &[
     ("EventDataStaticAttributeModifier", "SetAttribute", ""),
     ("SetCookie", "SetCookie", "signed"),
     ("RESTTranslator", "RestResponse", ""),
-    ("TCPOut", "ZmqPush", ""),
-    ("TCPIn", "ZmqPull", ""),
+    ("TCPOut", "TcpSink", "acknowledged, and sent again; `ZmqPush` where the other side is ZeroMQ"),
+    ("TCPIn", "TcpSource", "acknowledges; `ZmqPull` where the other side is ZeroMQ"),
     ("ZMQPush", "ZmqPush", ""),
     ("ZMQPull", "ZmqPull", ""),
     ("SMTPOut", "", ""),

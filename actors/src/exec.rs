@@ -183,7 +183,8 @@ fn problems(settings: &ExecSettings) -> Vec<String> {
         problems.push("`largest-output`: expected more than none".to_owned());
     }
     if settings.placeholders && settings.mode == ExecMode::Lines {
-        problems.push("`placeholders`: a program that goes on running has the same arguments for all events".to_owned());
+        problems
+            .push("`placeholders`: a program that goes on running has the same arguments for all events".to_owned());
     }
     problems
 }

@@ -119,10 +119,10 @@ pub use tcp::{Framing, InvalidText, TcpSink, TcpSinkSettings, TcpSource, TcpSour
 #[cfg(feature = "template")]
 pub use template::{Template, TemplateKind, TemplateSettings};
 pub use throttle::{Throttle, ThrottleMode, ThrottleSettings};
-#[cfg(all(feature = "net", feature = "tls"))]
-pub use tls::TlsClient;
 #[cfg(all(feature = "tls", any(feature = "http", feature = "net")))]
 pub use tls::Tls;
+#[cfg(all(feature = "net", feature = "tls"))]
+pub use tls::TlsClient;
 #[cfg(feature = "net")]
 pub use udp_source::{DatagramFormat, UdpSource, UdpSourceSettings};
 #[cfg(feature = "convert")]

@@ -1,8 +1,8 @@
 //! TLS by rustls: what a server shows, whom a client trusts, and what a client shows.
 
-mod pem;
 #[cfg(all(feature = "net", feature = "tls"))]
 mod client;
+mod pem;
 #[cfg(feature = "tls")]
 mod server;
 

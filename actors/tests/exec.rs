@@ -72,7 +72,11 @@ async fn what_a_program_prints_is_the_answer() {
         assert_eq!(came.attributes().integer("exec.status"), Some(0));
         assert_eq!(came.attribute("exec.stderr"), None);
     }
-    let came = answer(&shell("printf '\\377'; echo noise >&2; exit 7", ExecSettings { success: vec![0, 7], ..settings() }), Event::new("")).await;
+    let came = answer(
+        &shell("printf '\\377'; echo noise >&2; exit 7", ExecSettings { success: vec![0, 7], ..settings() }),
+        Event::new(""),
+    )
+    .await;
     let came = came.unwrap();
     assert_eq!((came.payload().format(), &came.payload().to_bytes()[..]), (Format::BYTES, &[0xff][..]));
     assert_eq!(came.attributes().integer("exec.status"), Some(7));
@@ -86,7 +90,11 @@ async fn what_goes_wrong_is_an_error_that_says_so() {
         ("echo first >&2; echo 'went wrong' >&2; exit 3", Kind::Internal, "`sh` failed (exit status: 3): went wrong"),
         ("kill -9 $$", Kind::Internal, "`sh` failed (signal: 9 (SIGKILL))"),
         ("cat /dev/zero", Kind::TooLarge, "`sh` printed more than 1000 bytes"),
-        ("head -c 10000000 /dev/zero | tr '\\0' x >&2; echo last >&2; exit 1", Kind::Internal, "`sh` failed (exit status: 1): last"),
+        (
+            "head -c 10000000 /dev/zero | tr '\\0' x >&2; echo last >&2; exit 1",
+            Kind::Internal,
+            "`sh` failed (exit status: 1): last",
+        ),
     ] {
         let error = failure(&shell(script, few.clone()), Event::new("")).await;
         // What stands before the last line of a flood is a part of it.
@@ -189,7 +197,10 @@ async fn the_environment_is_what_the_settings_say_and_attributes_are_single_argu
 async fn a_hundred_run_at_once() {
     let folder = tempfile::tempdir().unwrap();
     // Each ends when all have begun.
-    let script = format!("cd {}; read n; touch $n; until test $(ls | wc -l) -ge 100; do sleep 0.1; done; echo $n", folder.path().display());
+    let script = format!(
+        "cd {}; read n; touch $n; until test $(ls | wc -l) -ge 100; do sleep 0.1; done; echo $n",
+        folder.path().display()
+    );
     let policy = Policy { workers: 100.into(), ..Policy::default() };
     let mut exec = Probe::with_policy(shell(&script, settings()), policy).await.unwrap();
     for number in 0..100 {
@@ -251,7 +262,8 @@ esac; done";
     }
     // With a retry in the policy, an event survives a program that ends.
     let folder = tempfile::tempdir().unwrap();
-    let once = format!("read line; if mkdir {0}/once 2>/dev/null; then exit 1; fi; echo $line", folder.path().display());
+    let once =
+        format!("read line; if mkdir {0}/once 2>/dev/null; then exit 1; fi; echo $line", folder.path().display());
     let policy = Policy { retry: Retry::attempts(3), ..Policy::default() };
     let mut exec = Probe::with_policy(shell(&once, settings), policy).await.unwrap();
     exec.send(Event::new("tea")).await.unwrap();

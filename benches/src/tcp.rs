@@ -2,3 +2,11 @@
 
 pub mod playhouse;
 pub mod tokio;
+
+use bytes::Bytes;
+
+/// Returns a payload of `size` bytes that nobody has to make, copy or free.
+fn payload(size: usize) -> Bytes {
+    static PAYLOAD: [u8; 64 * 1024] = [7; 64 * 1024];
+    Bytes::from_static(&PAYLOAD[..size])
+}

@@ -87,9 +87,7 @@ impl Residents {
         let error = match failure {
             Failure::TooLarge => plan.printed_too_much(),
             Failure::Unasked => Error::unprocessable(format!("expected `{name}` to answer by one line, found more")),
-            Failure::Ended => {
-                Error::unavailable(format!("`{name}` ended before it had answered"))
-            }
+            Failure::Ended => Error::unavailable(format!("`{name}` ended before it had answered")),
         };
         Err(match last_line(&String::from_utf8_lossy(&resident.errors)) {
             Some(line) => error.caused_by(line),
@@ -139,7 +137,8 @@ impl Resident {
 
     async fn exchange(&mut self, line: &[u8], plan: &Plan) -> Result<Vec<u8>, Failure> {
         let Self { child, printed, errors } = self;
-        let (stdin, stdout, stderr) = (child.stdin.as_mut().ok_or(Failure::Ended)?, &mut child.stdout, &mut child.stderr);
+        let (stdin, stdout, stderr) =
+            (child.stdin.as_mut().ok_or(Failure::Ended)?, &mut child.stdout, &mut child.stderr);
         let largest = plan.settings.largest_output;
         let write = async {
             // Where it has ended, so has its output.

@@ -1,8 +1,8 @@
 //! The accept loop: it owns every connection's task, keeps the clock, and looks what took too long.
 
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use playhouse_engine::Result;
 use tokio::net::TcpStream;

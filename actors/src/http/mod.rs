@@ -33,6 +33,8 @@ mod upload;
 mod view;
 mod watch;
 
+#[cfg(feature = "tls")]
+pub use crate::tls::Tls;
 pub use form_body::{FormBody, FormBodySettings};
 pub use http::{Method, StatusCode};
 pub use limits::HttpLimits;
@@ -46,6 +48,4 @@ pub use set_status::SetStatus;
 #[doc(hidden)]
 pub use staged::{HttpAnswer, HttpCall, HttpExchange};
 pub use status::{kind_of, status_of};
-#[cfg(feature = "tls")]
-pub use crate::tls::Tls;
 pub use view::{HttpReply, HttpRequest, REPLY_HEADER, STATUS};

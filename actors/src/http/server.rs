@@ -10,14 +10,14 @@ use playhouse_engine::{Context, Error, Event, Format, Light, Outbox, Ports, Resu
 
 use super::accept::accept;
 use super::clock::Clock;
+#[cfg(feature = "tls")]
+use super::connection::{HTTP1, HTTP2};
 use super::limits::HttpLimits;
 use super::pending::{Outcome, Pending};
 use super::reception::{Counters, HttpStatistics, Reception};
 use super::reply::Reply;
 use super::route::Route;
 use super::routes::{Routes, outboxes};
-#[cfg(feature = "tls")]
-use super::connection::{HTTP1, HTTP2};
 use crate::listen::{Listen, Listener};
 #[cfg(feature = "tls")]
 use crate::tls::Tls;

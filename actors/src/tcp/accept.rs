@@ -119,9 +119,8 @@ async fn secured(reception: &Reception, socket: TcpStream) -> Result<Stream> {
             shaken = shaken => shaken.map_err(|_| Error::timeout("a TLS handshake took too long")),
             () = reception.stopping.cancelled() => Err(Error::cancelled("the source stops")),
         };
-        let stream = shaken.and_then(|shaken| {
-            shaken.map_err(|error| Error::unauthorized("a TLS handshake failed").caused_by(error))
-        });
+        let stream = shaken
+            .and_then(|shaken| shaken.map_err(|error| Error::unauthorized("a TLS handshake failed").caused_by(error)));
         return stream.map(|stream| Box::new(stream) as Stream).inspect_err(|_| reception.refused.add_one());
     }
     #[cfg(not(feature = "tls"))]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
-use playhouse_engine::{Error, Kind, Receipt, Result};
+use playhouse_engine::{Error, Kind, Receipt, Result, Settle};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -47,28 +47,7 @@ impl Acknowledgements {
 
     /// Makes the receipt of the event with a number.
     pub(super) fn receipt(self: &Arc<Self>, number: u64) -> Receipt {
-        let to = self.clone();
-        Receipt::new(move |outcome| to.settle(number, outcome))
-    }
-
-    /// Notes how an event ended.
-    pub(super) fn settle(&self, number: u64, outcome: Result<()>) {
-        let mut settled = self.settled();
-        let is_first = settled.runs.is_empty() && settled.failed.is_empty();
-        settled.count += 1;
-        match outcome {
-            Ok(()) => match settled.runs.last_mut() {
-                Some((first, count)) if *first + u64::from(*count) == number && *count < u32::MAX => *count += 1,
-                _ => settled.runs.push((number, 1)),
-            },
-            // Nobody has handled it. It is not answered, so it is sent again, to whoever comes after us.
-            Err(error) if error.kind() == Kind::Cancelled && self.stopping.is_cancelled() => {}
-            Err(error) => settled.failed.push((number, error)),
-        }
-        drop(settled);
-        if is_first {
-            self.news.notify_one();
-        }
+        Receipt::numbered(self.clone(), number)
     }
 
     /// Returns how many events have not ended.
@@ -95,5 +74,26 @@ impl Acknowledgements {
             output.failed(number, &error);
         }
         self.room.notify_one();
+    }
+}
+
+impl Settle for Acknowledgements {
+    fn settle(&self, number: u64, outcome: Result<()>) {
+        let mut settled = self.settled();
+        let is_first = settled.runs.is_empty() && settled.failed.is_empty();
+        settled.count += 1;
+        match outcome {
+            Ok(()) => match settled.runs.last_mut() {
+                Some((first, count)) if *first + u64::from(*count) == number && *count < u32::MAX => *count += 1,
+                _ => settled.runs.push((number, 1)),
+            },
+            // Nobody has handled it. It is not answered, so it is sent again, to whoever comes after us.
+            Err(error) if error.kind() == Kind::Cancelled && self.stopping.is_cancelled() => {}
+            Err(error) => settled.failed.push((number, error)),
+        }
+        drop(settled);
+        if is_first {
+            self.news.notify_one();
+        }
     }
 }

@@ -204,8 +204,9 @@ impl Link {
             loop {
                 let heard = match input.next() {
                     Ok(None) => break,
-                    Ok(Some(Frame::Delivered(body))) => runs(body)
-                        .try_for_each(|(first, count)| self.window.delivered(first, count.into(), &mut ended)),
+                    Ok(Some(Frame::Delivered(body))) => {
+                        runs(body).try_for_each(|(first, count)| self.window.delivered(first, count.into(), &mut ended))
+                    }
                     Ok(Some(Frame::Failed(number, error))) => self.window.failed(number, error),
                     Ok(Some(Frame::Heartbeat)) => continue,
                     Ok(Some(Frame::Goodbye(error))) => Err(error),
@@ -250,7 +251,7 @@ impl Link {
 
     fn end(&self, ended: &mut Vec<Held>) {
         if !ended.is_empty() {
-            ended.drain(..).for_each(Held::done);
+            Held::all_done(ended.drain(..));
             self.window.made_room();
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use playhouse_engine::{Envelope, EnvelopeLimits, Error, Event, Result};
+use playhouse_engine::{Envelope, EnvelopeLimits, Error, Event, Result, Settle};
 use tokio::io::{AsyncReadExt, split};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};

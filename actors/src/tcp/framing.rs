@@ -80,7 +80,10 @@ impl Cutter {
         let end = memchr::memchr(b'\n', &input[self.searched..]).map(|end| end + self.searched);
         // The line may end with one more byte that is not its own.
         if end.unwrap_or(input.len()) > self.longest + 1 {
-            return Err(Error::too_large(format!("expected a line of {} bytes at most, found a longer one", self.longest)));
+            return Err(Error::too_large(format!(
+                "expected a line of {} bytes at most, found a longer one",
+                self.longest
+            )));
         }
         let Some(end) = end else {
             self.searched = input.len();
@@ -93,7 +96,10 @@ impl Cutter {
             line.truncate(end - 1);
         }
         if line.len() > self.longest {
-            return Err(Error::too_large(format!("expected a line of {} bytes at most, found a longer one", self.longest)));
+            return Err(Error::too_large(format!(
+                "expected a line of {} bytes at most, found a longer one",
+                self.longest
+            )));
         }
         Ok(Some(self.text(line)))
     }
@@ -110,7 +116,10 @@ impl Cutter {
         let Some(length) = input.first_chunk().map(|length| u32::from_be_bytes(*length)) else { return Ok(None) };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         if length > self.longest {
-            return Err(Error::too_large(format!("expected a frame of {} bytes at most, found {length}", self.longest)));
+            return Err(Error::too_large(format!(
+                "expected a frame of {} bytes at most, found {length}",
+                self.longest
+            )));
         }
         if input.len() < LENGTH + length {
             return Ok(None);
@@ -137,8 +146,9 @@ pub(super) fn put(framing: Framing, payload: &[u8], longest: usize, into: &mut B
         into.put_slice(payload);
         into.put_u8(b'\n');
     } else {
-        let length = u32::try_from(found)
-            .map_err(|_| Error::too_large(format!("expected a payload that four bytes can count, found {found} bytes")))?;
+        let length = u32::try_from(found).map_err(|_| {
+            Error::too_large(format!("expected a payload that four bytes can count, found {found} bytes"))
+        })?;
         into.reserve(found + LENGTH);
         into.put_u32(length);
         into.put_slice(payload);
@@ -184,7 +194,8 @@ mod tests {
 
     #[test]
     fn lines_end_with_or_without_a_carriage_return_and_the_last_one_with_nothing() {
-        let expected = ["one", "two", "", "th\\ree", "four"].map(|line| format!("Payload(Text({line:?}))").replace("\\\\", "\\\\"));
+        let expected = ["one", "two", "", "th\\ree", "four"]
+            .map(|line| format!("Payload(Text({line:?}))").replace("\\\\", "\\\\"));
         for piece in 1..30 {
             assert_eq!(taken(&mut lines(64), b"one\ntwo\r\n\nth\\ree\nfour", piece), expected, "{piece}");
         }

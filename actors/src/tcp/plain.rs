@@ -125,11 +125,7 @@ impl Connection<'_> {
     }
 
     /// Sends on what came whole. What cannot be read fails along the error route.
-    async fn send_on(
-        &self,
-        permit: &Permit,
-        mut next: impl FnMut() -> Result<Option<Piece>> + Send,
-    ) -> Result<()> {
+    async fn send_on(&self, permit: &Permit, mut next: impl FnMut() -> Result<Option<Piece>> + Send) -> Result<()> {
         let receipt = self.open.receipt();
         loop {
             match next() {

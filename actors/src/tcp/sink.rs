@@ -40,7 +40,7 @@ use crate::upkeep::not_started;
 /// |---|---|---|
 /// | `framing` | `events` | `events`, `lines` (LF), or `length-prefixed`: four bytes, the highest first, that say how many follow |
 /// | `time-out` | 30 s | how long an event may take until it is acknowledged; its own deadline counts where it is nearer. Lines and frames: also how long a write may be blocked |
-/// | `window` | 4,096 | how many events may be held; beyond, the sender waits |
+/// | `window` | 16,384 | how many events may be held; beyond, the sender waits |
 /// | `window-bytes` | 16 MiB | how many bytes of memory they may take |
 /// | `largest-payload` | 8 MiB | how many bytes a payload may have, and a line |
 /// | `connect-time` | 5 s | how long it may take to look a name up and connect |
@@ -82,7 +82,7 @@ pub struct TcpSinkSettings {
     /// How long an event may take until it is acknowledged; 30 s by default. Its own deadline counts where it is nearer.
     #[serde(with = "humantime_serde")]
     pub time_out: Duration,
-    /// How many events may be held; 4,096 by default.
+    /// How many events may be held; 16,384 by default.
     pub window: usize,
     /// How many bytes of memory they may take; 16 MiB by default. One event may be larger.
     pub window_bytes: usize,
@@ -110,7 +110,7 @@ impl Default for TcpSinkSettings {
         Self {
             framing: Framing::default(),
             time_out: Duration::from_secs(30),
-            window: 4096,
+            window: 16 * 1024,
             window_bytes: 16 << 20,
             largest_payload: 8 << 20,
             connect_time: Duration::from_secs(5),
@@ -132,11 +132,8 @@ impl TcpSinkSettings {
             ("first-wait", self.first_wait),
             ("longest-wait", self.longest_wait),
         ];
-        let counts = [
-            ("window", self.window),
-            ("window-bytes", self.window_bytes),
-            ("largest-payload", self.largest_payload),
-        ];
+        let counts =
+            [("window", self.window), ("window-bytes", self.window_bytes), ("largest-payload", self.largest_payload)];
         let times = times.into_iter().filter_map(|(name, time)| span::problem(name, time));
         let counts = counts.into_iter().filter(|(_, count)| *count == 0);
         times.chain(counts.map(|(name, _)| format!("`{name}`: expected more than none"))).collect()

@@ -127,7 +127,7 @@ impl Window {
         if inner.count > 0 && (inner.count >= self.limits.events || inner.bytes + bytes > self.limits.bytes) {
             return Pushed::Full;
         }
-        let is_first = inner.output.is_empty();
+        let is_first = inner.output.is_empty() && inner.waiting.is_empty();
         if is_first {
             inner.now = Instant::now();
         }
@@ -135,12 +135,12 @@ impl Window {
         let due = event.deadline().map_or(due, |deadline| deadline.min(due));
         inner.count += 1;
         inner.bytes += bytes;
-        inner.waiting.push_back(Entry { held: emitter.hold(event), due, bytes });
+        let entry = Entry { held: emitter.hold(event), due, bytes };
         let is_sooner = inner.due.is_none_or(|first| due < first);
         if is_sooner {
             inner.due = Some(due);
         }
-        let has_failures = inner.fill(&self.limits);
+        let has_failures = inner.add(entry, &self.limits);
         let is_tended = std::mem::replace(&mut inner.is_tended, true);
         drop(inner);
         if is_first {
@@ -368,24 +368,47 @@ impl Inner {
         }
     }
 
+    /// Encodes an event, or lets it wait. Says whether something cannot be sent.
+    fn add(&mut self, entry: Entry, limits: &Limits) -> bool {
+        match self.connected {
+            Some(largest) if self.waiting.is_empty() && self.output.len() < AHEAD => {
+                self.encode(entry, limits.framing, largest)
+            }
+            _ => {
+                self.waiting.push_back(entry);
+                self.fill(limits)
+            }
+        }
+    }
+
     /// Encodes what waits, as far ahead as makes sense. Says whether some of it cannot be sent.
     fn fill(&mut self, limits: &Limits) -> bool {
         let Some(largest) = self.connected else { return false };
-        let before = self.failing.len();
+        let mut has_failures = false;
         while self.output.len() < AHEAD
             && let Some(entry) = self.waiting.pop_front()
         {
-            let event = entry.held.event();
-            let written = match limits.framing {
-                Framing::Events => self.output.event(event, largest),
-                framing => put(framing, &event.payload().to_bytes(), largest, &mut self.output),
-            };
-            match written {
-                Ok(()) => self.sent.push_back(Some(entry)),
-                Err(error) => self.failing.push((entry, error)),
+            has_failures |= self.encode(entry, limits.framing, largest);
+        }
+        has_failures
+    }
+
+    fn encode(&mut self, entry: Entry, framing: Framing, largest: usize) -> bool {
+        let event = entry.held.event();
+        let written = match framing {
+            Framing::Events => self.output.event(event, largest),
+            Framing::Lines | Framing::LengthPrefixed => {
+                put(framing, &event.payload().to_bytes(), largest, &mut self.output)
+            }
+        };
+        match written {
+            Ok(()) => self.sent.push_back(Some(entry)),
+            Err(error) => {
+                self.failing.push((entry, error));
+                return true;
             }
         }
-        self.failing.len() > before
+        false
     }
 }
 

@@ -157,7 +157,10 @@ impl Input {
         let Some(length) = self.bytes.first_chunk().map(|length| u32::from_be_bytes(*length)) else { return Ok(None) };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         if length > self.largest {
-            return Err(Error::too_large(format!("expected a frame of {} bytes at most, found {length}", self.largest)));
+            return Err(Error::too_large(format!(
+                "expected a frame of {} bytes at most, found {length}",
+                self.largest
+            )));
         }
         if self.bytes.len() < 4 + length {
             return Ok(None);
@@ -212,7 +215,9 @@ impl Output for BytesMut {
             return Ok(());
         }
         self.truncate(before);
-        Err(Error::too_large(format!("the other side takes frames of {largest} bytes at most, and this is of {length}")))
+        Err(Error::too_large(format!(
+            "the other side takes frames of {largest} bytes at most, and this is of {length}"
+        )))
     }
 
     fn delivered(&mut self, runs: &[(u64, u32)]) {

@@ -89,12 +89,15 @@ async fn what_was_not_acknowledged_is_sent_again_in_order_to_who_comes_after() {
     .unwrap();
     first.write_all(SOURCE).unwrap();
     let mut came = vec![0; 4096];
-    assert!(tokio::task::spawn_blocking({
-        let mut first = first.try_clone().unwrap();
-        move || first.read(&mut came).unwrap()
-    })
-    .await
-    .unwrap() > 0);
+    assert!(
+        tokio::task::spawn_blocking({
+            let mut first = first.try_clone().unwrap();
+            move || first.read(&mut came).unwrap()
+        })
+        .await
+        .unwrap()
+            > 0
+    );
     // Everything is sent before it is answered.
     tokio::time::sleep(Duration::from_millis(50)).await;
     first.write_all(b"\0\0\0\x0d\x02\0\0\0\0\0\0\0\x02\0\0\0\x01\0\0\0\x20").unwrap();
@@ -130,7 +133,8 @@ async fn nobody_there_is_an_error_once_the_time_of_an_event_is_up() {
         let failed = sink.error().await.unwrap();
         let error = failed.error().unwrap();
         assert_eq!((failed.payload().to_string(), error.kind()), (text.into(), Kind::Unavailable));
-        let told = format!("the event could not be sent in its time: cannot connect to `{address}`: Connection refused");
+        let told =
+            format!("the event could not be sent in its time: cannot connect to `{address}`: Connection refused");
         assert!(error.to_string().starts_with(&told), "{error}");
     }
     assert!(began.elapsed() > Duration::from_millis(150));
@@ -145,8 +149,7 @@ async fn a_sink_waits_for_a_source_that_comes_later() {
     let (receipt, settled) = Receipt::awaited();
     sink.send(Event::new("a").with_receipt(receipt)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let mut source =
-        Probe::new(TcpSource::bind(address.clone(), TcpSourceSettings::default()).unwrap()).await.unwrap();
+    let mut source = Probe::new(TcpSource::bind(address.clone(), TcpSourceSettings::default()).unwrap()).await.unwrap();
     drop(source.output().await.unwrap());
     settled.await.unwrap();
     sink.stop().await.unwrap();
@@ -180,13 +183,15 @@ async fn a_stopped_process_at_the_other_end_is_noticed_and_its_silence_cuts_it_o
     let settings = TcpSourceSettings { heartbeat: Duration::from_millis(20), ..TcpSourceSettings::default() };
     let (source, address) = source(settings).await;
     // A sink that greets with a heartbeat of 20 ms, and stops itself.
-    let script = format!("{CONNECT}
+    let script = format!(
+        "{CONNECT}
 peer.sendall(b'\\xc1PHT\\x01\\x01\\0\\0\\0\\0\\0\\x14\\0\\x80\\0\\0')
 print('here', flush=True)
 os.kill(os.getpid(), 19)
 while peer.recv(4096): pass
 print('cut off', flush=True)
-");
+"
+    );
     let mut sink = Python::run(&script, &[&address]);
     let mut here = [0; 5];
     sink.0.stdout.as_mut().unwrap().read_exact(&mut here).await.unwrap();
@@ -203,7 +208,8 @@ async fn strangers_are_told_apart_and_cut_off() {
     let source = TcpSource::on(listener, TcpSourceSettings::default()).unwrap();
     let refused = source.refused();
     let mut source = Probe::new(source).await.unwrap();
-    let script = format!("{CONNECT}
+    let script = format!(
+        "{CONNECT}
 peer.sendall(eval(sys.argv[2]))
 came = b''
 while True:
@@ -214,7 +220,8 @@ while True:
     if not more: break
     came += more
 print(came[16:])
-");
+"
+    );
     let sink = "b'\\xc1PHT\\x01\\x01\\0\\0\\0\\0\\x13\\x88\\0\\x80\\0\\0'";
     for (number, (said, answer)) in [
         ("b'GET / HTTP/1.1\\r\\n\\r\\n'".to_owned(), ""),

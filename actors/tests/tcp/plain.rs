@@ -20,12 +20,14 @@ fn line_sink() -> TcpSinkSettings {
 #[tokio::test]
 async fn lines_of_anybody_are_events() {
     let (mut source, address) = source(lines()).await;
-    let script = format!("{CONNECT}
+    let script = format!(
+        "{CONNECT}
 peer.sendall(b'one\\r\\ntwo\\nth')
 time.sleep(0.02)
 peer.sendall(b'ree\\n\\xff\\nlast')
 print(peer.getsockname()[1])
-");
+"
+    );
     let port = Python::run(&script, &[&address]).printed().await;
     for expected in ["one", "two", "three"] {
         let event = source.output().await.unwrap();
@@ -57,23 +59,27 @@ async fn whoever_asks_by_a_line_is_answered_by_one() {
     director.connect_default_error(source);
     let running = director.build().unwrap().start().await.unwrap();
     // As `printf 'a\nb' | nc` does: it ends its half, and reads the answers.
-    let script = format!("{CONNECT}
+    let script = format!(
+        "{CONNECT}
 peer.sendall(b'tea\\nbad\\ncake')
 peer.shutdown(socket.SHUT_WR)
 came = b''
 while more := peer.recv(100): came += more
 print(came)
-");
+"
+    );
     let printed = Python::run(&script, &[&address]).printed().await;
     assert_eq!(printed.trim(), "b'TEA\\nerror: no cup (conflict)\\nCAKE\\n'");
     // And one line after the other.
-    let script = format!("{CONNECT}
+    let script = format!(
+        "{CONNECT}
 stream = peer.makefile('rw')
 for word in ('a', 'b', 'c'):
     stream.write(word + '\\n')
     stream.flush()
     print(stream.readline(), end='')
-");
+"
+    );
     assert_eq!(Python::run(&script, &[&address]).printed().await, "A\nB\nC\n");
     assert_ledger!(running.stop(PATIENCE).await.unwrap(), dropped = 0);
 }
@@ -212,11 +218,13 @@ async fn frames_of_any_bytes_go_both_ways() {
 
     let settings = TcpSourceSettings { framing: Framing::LengthPrefixed, ..TcpSourceSettings::default() };
     let (mut source, address) = source(settings).await;
-    let script = format!("{CONNECT}
+    let script = format!(
+        "{CONNECT}
 peer.sendall(struct.pack('>I', 3) + b'a\\nb' + struct.pack('>I', 9) + b'half')
 size, = struct.unpack('>I', peer.recv(4, socket.MSG_WAITALL))
 print(peer.recv(size, socket.MSG_WAITALL))
-");
+"
+    );
     let python = Python::run(&script, &[&address]);
     let asked = source.output().await.unwrap();
     assert_eq!(&asked.payload().to_bytes()[..], b"a\nb");

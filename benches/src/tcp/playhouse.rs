@@ -3,13 +3,13 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use ::playhouse::actors::{TcpSink, TcpSinkSettings, TcpSource, TcpSourceSettings};
 use ::playhouse::{Director, Emitter, Event, source};
 
 use crate::Flavor;
 use crate::finish::Finish;
 use crate::take::Take;
+use crate::tcp::payload;
 
 /// Carries `count` payloads of `size` bytes, and returns how long that took to the last acknowledgement.
 ///
@@ -29,7 +29,7 @@ pub fn run(count: usize, size: usize) -> Duration {
         director.connect(tcp, end);
         let taking = director.build().expect("the flow is right").start().await.expect("the flow starts");
 
-        let payload = Bytes::from(vec![7; size]);
+        let payload = payload(size);
         let mut director = Director::new("giving");
         let made = director.register(
             "made",

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use ::tokio::net::{TcpListener, TcpStream};
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
-use ::tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
 use crate::Flavor;
+use crate::tcp::payload;
 
 /// Carries `count` payloads of `size` bytes, and returns how long that took to the last one's arrival.
 ///
@@ -18,7 +19,7 @@ pub fn run(count: usize, size: usize) -> Duration {
     Flavor::MultiThread.runtime().block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("the loopback has ports");
         let address = listener.local_addr().expect("it is bound");
-        let payload = Bytes::from(vec![7; size]);
+        let payload = payload(size);
         let began = Instant::now();
         let taking = tokio::spawn(async move {
             let (socket, _) = listener.accept().await.expect("it connects");

@@ -43,7 +43,11 @@ fn who_is_no_peer_is_told_what_was_expected() {
     let mut version = greeting().to_bytes();
     version[4] = 2;
     for (came, kind, message) in [
-        (&b"GET / HTTP/1.1\r\nHost: a"[..], Kind::Malformed, "expected the greeting of a playhouse peer, found `GET / HTTP/1.1\\r\\n`"),
+        (
+            &b"GET / HTTP/1.1\r\nHost: a"[..],
+            Kind::Malformed,
+            "expected the greeting of a playhouse peer, found `GET / HTTP/1.1\\r\\n`",
+        ),
         (&b"G"[..], Kind::Malformed, "expected the greeting of a playhouse peer, found `G`"),
         (&version[..5], Kind::Unsupported, "`version` of the peer: expected 1, found 2"),
         (
