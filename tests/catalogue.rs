@@ -36,6 +36,12 @@ const GROUPS: &[(&str, &str, &[&str])] = &[
     ),
     ("One of several processes", "What must be done once for all of them.", &["Leader", "Fence"]),
     (
+        "TCP and UDP",
+        "Events between processes, and lines, frames and datagrams of anybody.",
+        &["TcpSource", "TcpSink", "UdpSource"],
+    ),
+    ("Programs", "What the system's programs make of an event.", &["Exec"]),
+    (
         "Majordomo",
         "Services over ZeroMQ, with a broker that loses nothing.",
         &["MdpBroker", "MdpClient", "MdpWorker", "MdpRegistry"],
@@ -68,6 +74,10 @@ const FEATURES: &[(&str, &str)] = &[
     ("Xsd", "xslt"),
     ("JsonSchema", "json-schema"),
     ("Xslt", "xslt"),
+    ("TcpSource", "net"),
+    ("TcpSink", "net"),
+    ("UdpSource", "net"),
+    ("Exec", "exec"),
 ];
 
 /// What the actors of Compysition are here. An empty name stands for what is not there yet.
@@ -122,8 +132,8 @@ const COMPYSITION: &[(&str, &str, &str)] = &[
     ("EventDataStaticAttributeModifier", "SetAttribute", ""),
     ("SetCookie", "SetCookie", "signed"),
     ("RESTTranslator", "RestResponse", ""),
-    ("TCPOut", "ZmqPush", ""),
-    ("TCPIn", "ZmqPull", ""),
+    ("TCPOut", "TcpSink", "acknowledged, and sent again; `ZmqPush` where the other side is ZeroMQ"),
+    ("TCPIn", "TcpSource", "acknowledges; `ZmqPull` where the other side is ZeroMQ"),
     ("ZMQPush", "ZmqPush", ""),
     ("ZMQPull", "ZmqPull", ""),
     ("SMTPOut", "", ""),

@@ -12,6 +12,8 @@ mod content;
 mod cookie_seal;
 mod dedup;
 mod delay;
+#[cfg(feature = "exec")]
+mod exec;
 #[cfg(feature = "leader")]
 mod fence;
 mod fragment;
@@ -32,6 +34,8 @@ mod key;
 mod keyed_queue;
 #[cfg(feature = "leader")]
 mod leader;
+#[cfg(any(feature = "http", feature = "net"))]
+mod listen;
 mod method_router;
 mod null;
 mod part;
@@ -53,11 +57,17 @@ mod stdout;
 #[cfg(feature = "template")]
 mod switch;
 mod tally;
+#[cfg(feature = "net")]
+mod tcp;
 #[cfg(feature = "template")]
 mod template;
 #[cfg(feature = "http")]
 pub mod testing;
 mod throttle;
+#[cfg(any(all(feature = "tls", any(feature = "http", feature = "net")), feature = "http-client"))]
+mod tls;
+#[cfg(feature = "net")]
+mod udp_source;
 mod upkeep;
 #[cfg(feature = "xslt")]
 pub mod xml;
@@ -75,6 +85,8 @@ pub use batch::{Batch, BatchForm, BatchSettings};
 pub use cache::{Cache, CacheSettings};
 pub use dedup::{Dedup, DedupSettings};
 pub use delay::{Delay, DelaySettings};
+#[cfg(feature = "exec")]
+pub use exec::{Exec, ExecMode, ExecSettings};
 #[cfg(feature = "leader")]
 pub use fence::{Fence, FenceSettings};
 #[cfg(feature = "cron")]
@@ -112,9 +124,17 @@ pub use stdout::{Stdout, StdoutSettings};
 #[cfg(feature = "template")]
 pub use switch::{Case, Switch, SwitchSettings};
 pub use tally::Tally;
+#[cfg(feature = "net")]
+pub use tcp::{Framing, InvalidText, TcpSink, TcpSinkSettings, TcpSource, TcpSourceSettings};
 #[cfg(feature = "template")]
 pub use template::{Template, TemplateKind, TemplateSettings};
 pub use throttle::{Throttle, ThrottleMode, ThrottleSettings};
+#[cfg(all(feature = "tls", any(feature = "http", feature = "net")))]
+pub use tls::Tls;
+#[cfg(all(feature = "net", feature = "tls"))]
+pub use tls::TlsClient;
+#[cfg(feature = "net")]
+pub use udp_source::{DatagramFormat, UdpSource, UdpSourceSettings};
 #[cfg(feature = "convert")]
 pub use xml_to_json::XmlToJson;
 #[cfg(feature = "xslt")]

@@ -19,6 +19,7 @@ mod offspring;
 pub mod process;
 mod race;
 mod take;
+pub mod tcp;
 mod window;
 
 pub use flavor::Flavor;

@@ -5,7 +5,6 @@ mod commands;
 mod exit;
 mod output;
 mod peers;
-mod program;
 mod settings;
 
 use std::io::IsTerminal;

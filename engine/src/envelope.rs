@@ -20,6 +20,7 @@ pub use limits::EnvelopeLimits;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::EventId;
+use crate::payload::Payload;
 use head::Prefix;
 
 /// An event as bytes: a head that says everything about it, and the payload as it stands, which is never copied.
@@ -93,6 +94,18 @@ impl Envelope {
     #[must_use]
     pub fn of(event: &Event) -> Self {
         Self { head: head::write(event), payload: event.payload().to_bytes() }
+    }
+
+    /// Writes the envelope of an event, as [`Envelope::to_bytes`] returns it, behind what `into` holds: for transports that
+    /// send many together.
+    pub fn write(event: &Event, into: &mut BytesMut) {
+        head::write_into(event, into);
+        match event.payload() {
+            Payload::Empty => {}
+            Payload::Bytes(bytes) => into.extend_from_slice(bytes),
+            Payload::Text(text) => into.extend_from_slice(text.as_bytes()),
+            other => into.extend_from_slice(&other.to_bytes()),
+        }
     }
 
     /// Makes an envelope of the two frames that came; nothing is checked before [`Envelope::open`].

@@ -70,5 +70,5 @@ pub use permit::Permit;
 pub use policy::{Overflow, PerCore, Policy, Retry, Workers};
 pub use ports::{Port, Ports};
 pub use problem::{BuildErrors, Problem, ProblemKind};
-pub use receipt::Receipt;
+pub use receipt::{Receipt, Settle};
 pub use text::Text;

@@ -10,16 +10,38 @@ use crate::progress::signed;
 
 /// The right to send events into a flow that is stopping, for something that was begun before. See
 /// [`Emitter::permit`](crate::Emitter::permit).
-pub struct Permit(Arc<Inner>);
+pub struct Permit {
+    emitter: Arc<Inner>,
+    /// For how many it is counted in flight.
+    count: usize,
+}
 
 impl Permit {
     /// Makes a permit that is counted in flight already.
     pub(crate) fn new(emitter: Arc<Inner>) -> Self {
-        Self(emitter)
+        Self { emitter, count: 1 }
     }
 
     pub(crate) fn emitter(&self) -> &Inner {
-        &self.0
+        &self.emitter
+    }
+
+    /// Takes over what `other` is counted for, where both are of one actor.
+    pub(crate) fn take_over(&mut self, other: &mut Self) -> bool {
+        let is_same = Arc::ptr_eq(&self.emitter, &other.emitter);
+        if is_same {
+            self.count += std::mem::take(&mut other.count);
+        }
+        is_same
+    }
+
+    /// Makes one that is counted for what `other` was.
+    pub(crate) fn in_place_of(other: &mut Self) -> Self {
+        Self { emitter: other.emitter.clone(), count: std::mem::take(&mut other.count) }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
     }
 
     /// Does what [`Emitter::offer_from`](crate::Emitter::offer_from) does, even while the flow stops.
@@ -27,9 +49,9 @@ impl Permit {
     /// # Errors
     /// `Overloaded` where a receiver has no room; `Internal` where there is no such outbox.
     pub fn offer_from(&self, index: usize, event: Event) -> Result<()> {
-        let routes = self.0.routes(index, &event)?;
-        self.0.progress.change(signed(routes.len()));
-        self.0.offer(routes, event)
+        let routes = self.emitter.routes(index, &event)?;
+        self.emitter.progress.change(signed(routes.len()));
+        self.emitter.offer(routes, event)
     }
 
     /// Does what [`Emitter::send_from`](crate::Emitter::send_from) does, even while the flow stops.
@@ -37,8 +59,8 @@ impl Permit {
     /// # Errors
     /// `Internal` where there is no such outbox.
     pub fn send_from(&self, index: usize, event: Event) -> impl Future<Output = Result<()>> + Send + '_ {
-        self.0.send_from(index, event, |copies, _| {
-            self.0.progress.change(signed(copies));
+        self.emitter.send_from(index, event, |copies, _| {
+            self.emitter.progress.change(signed(copies));
             Ok(())
         })
     }
@@ -46,12 +68,12 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.progress.change(-1);
+        self.emitter.progress.change(-signed(self.count));
     }
 }
 
 impl fmt::Debug for Permit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Permit").field(&self.0.station.name).finish()
+        formatter.debug_tuple("Permit").field(&self.emitter.station.name).finish()
     }
 }

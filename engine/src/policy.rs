@@ -134,8 +134,8 @@ impl Retry {
         Self { attempts, ..Self::default() }
     }
 
-    /// Returns the waits between the attempts.
-    pub(crate) fn waits(&self) -> impl Iterator<Item = Duration> + use<> {
+    /// Returns the waits between the attempts, with what chance adds.
+    pub fn waits(&self) -> impl Iterator<Item = Duration> + use<> {
         ExponentialBuilder::new()
             .with_min_delay(self.first_wait)
             .with_max_delay(self.longest_wait)

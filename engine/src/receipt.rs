@@ -18,9 +18,20 @@ use crate::node::caught;
 #[derive(Clone)]
 pub struct Receipt(Arc<Slip>);
 
+/// What is told how each of many events ended, by its number. See [`Receipt::numbered`].
+pub trait Settle: Send + Sync + 'static {
+    /// Takes note of how the event with that number ended. It must not block; where it panics, that is logged.
+    fn settle(&self, number: u64, outcome: Result<()>);
+}
+
+enum Told {
+    Call(Box<dyn FnOnce(Result<()>) + Send + Sync>),
+    Numbered(Arc<dyn Settle>, u64),
+}
+
 struct Slip {
     failure: OnceLock<Error>,
-    settled: Option<Box<dyn FnOnce(Result<()>) + Send + Sync>>,
+    told: Option<Told>,
     /// The receipts that this one answers for, where an event was made of several.
     answers_for: Vec<Receipt>,
 }
@@ -30,8 +41,18 @@ impl Receipt {
     /// panics, that is logged.
     #[must_use]
     pub fn new(settled: impl FnOnce(Result<()>) + Send + Sync + 'static) -> Self {
-        let settled = Some(Box::new(settled) as Box<_>);
-        Self(Arc::new(Slip { failure: OnceLock::new(), settled, answers_for: Vec::new() }))
+        Self::telling(Told::Call(Box::new(settled)))
+    }
+
+    /// Makes a receipt that tells `to` once how the event with that number ended: for a source with many events under way, to which
+    /// it costs less than a closure for each.
+    #[must_use]
+    pub fn numbered(to: Arc<dyn Settle>, number: u64) -> Self {
+        Self::telling(Told::Numbered(to, number))
+    }
+
+    fn telling(told: Told) -> Self {
+        Self(Arc::new(Slip { failure: OnceLock::new(), told: Some(told), answers_for: Vec::new() }))
     }
 
     /// Makes a receipt and a future that resolves when it has settled.
@@ -48,7 +69,7 @@ impl Receipt {
     /// Makes one receipt that answers for all of `receipts`: each of them settles as this one does, or worse.
     #[must_use]
     pub(crate) fn joined(receipts: Vec<Self>) -> Self {
-        Self(Arc::new(Slip { failure: OnceLock::new(), settled: None, answers_for: receipts }))
+        Self(Arc::new(Slip { failure: OnceLock::new(), told: None, answers_for: receipts }))
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {
@@ -72,8 +93,12 @@ impl Slip {
             }
         }
         open.append(&mut self.answers_for);
-        if let Some(settled) = self.settled.take()
-            && let Err(panic) = caught(|| settled(failure.map_or(Ok(()), Err)))
+        let outcome = failure.map_or(Ok(()), Err);
+        if let Some(told) = self.told.take()
+            && let Err(panic) = caught(|| match told {
+                Told::Call(settled) => settled(outcome),
+                Told::Numbered(to, number) => to.settle(number, outcome),
+            })
         {
             // It runs in the task of whoever lets go last, who must not suffer for it.
             error!(error = %panic, "a receipt failed to settle");
@@ -102,6 +127,8 @@ impl fmt::Debug for Receipt {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[tokio::test]
@@ -123,6 +150,24 @@ mod tests {
         receipt.fail(&Error::internal("second"));
         drop(receipt);
         assert_eq!(settled.await.unwrap_err().message(), "first");
+    }
+
+    #[test]
+    fn a_numbered_receipt_tells_its_number_once() {
+        struct Note(Mutex<Vec<(u64, bool)>>);
+        impl Settle for Note {
+            fn settle(&self, number: u64, outcome: Result<()>) {
+                self.0.lock().unwrap().push((number, outcome.is_ok()));
+            }
+        }
+        let note = Arc::new(Note(Mutex::default()));
+        let (first, second) = (Receipt::numbered(note.clone(), 1), Receipt::numbered(note.clone(), 2));
+        let copy = first.clone();
+        second.fail(&Error::internal("boom"));
+        drop((second, first));
+        assert_eq!(*note.0.lock().unwrap(), [(2, false)]);
+        drop(copy);
+        assert_eq!(*note.0.lock().unwrap(), [(2, false), (1, true)]);
     }
 
     #[tokio::test]

@@ -1,42 +1,21 @@
 //! The accept loop: it owns every connection's task, keeps the clock, and looks what took too long.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use playhouse_engine::Result;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, refuse, serve};
 use super::reception::Reception;
-
-/// How long to wait when the system has no socket left, as when too many files are open.
-const PAUSE: Duration = Duration::from_millis(100);
+use crate::listen::{Listener, PAUSE, is_of_the_client};
 
 /// How many that are one too many are told so at a time; beyond, they are closed without a word.
 const REFUSED_AT_ONCE: usize = 64;
-
-/// A listener that closes when nobody accepts from it any more.
-#[derive(Clone, Debug)]
-pub(crate) struct Listener(Arc<Mutex<Option<Arc<TcpListener>>>>);
-
-impl Listener {
-    pub(crate) fn new(listener: TcpListener) -> Self {
-        Self(Arc::new(Mutex::new(Some(Arc::new(listener)))))
-    }
-
-    fn get(&self) -> Option<Arc<TcpListener>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn close(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-}
 
 /// Accepts connections until the flow stops, and then waits until they have ended.
 pub(crate) async fn accept(listener: Listener, reception: Arc<Reception>, stopping: CancellationToken) -> Result<()> {
@@ -153,16 +132,4 @@ async fn until(time: Option<Instant>) {
     if let Some(time) = time {
         tokio::time::sleep_until(time).await;
     }
-}
-
-/// Says whether a client gave up before it was accepted, which tells nothing of the next one.
-fn is_of_the_client(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind;
-    matches!(
-        error.kind(),
-        ErrorKind::ConnectionAborted
-            | ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionRefused
-            | ErrorKind::Interrupted
-    )
 }

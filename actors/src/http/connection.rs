@@ -30,6 +30,12 @@ use super::{http1, http2};
 /// How long a client has, when it was refused, to stop sending and read why.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// The names of the versions of HTTP within TLS.
+#[cfg(feature = "tls")]
+pub(crate) const HTTP2: &[u8] = b"h2";
+#[cfg(feature = "tls")]
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
+
 /// What the parts of one connection share.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -94,7 +100,8 @@ pub(crate) async fn serve(connection: Arc<Connection>, socket: TcpStream) {
         // Boxed, for a connection without TLS should not have the room of one with it.
         let handshake = Box::pin(timeout(connection.reception.limits.handshake_time, tls.accept(socket)));
         match unless_stopping(&connection, handshake).await {
-            Some(Ok(Ok((socket, is_http2)))) => {
+            Some(Ok(Ok(socket))) => {
+                let is_http2 = socket.get_ref().1.alpn_protocol() == Some(HTTP2);
                 connection.watch.extend(connection.reception.until_head());
                 let stream = Stream::new(socket, connection.clone());
                 Box::pin(speak(&connection, stream, is_http2)).await;

@@ -29,12 +29,12 @@ mod set_status;
 mod staged;
 mod status;
 mod stream;
-#[cfg(feature = "tls")]
-mod tls;
 mod upload;
 mod view;
 mod watch;
 
+#[cfg(feature = "tls")]
+pub use crate::tls::Tls;
 pub use form_body::{FormBody, FormBodySettings};
 pub use http::{Method, StatusCode};
 pub use limits::HttpLimits;
@@ -48,6 +48,4 @@ pub use set_status::SetStatus;
 #[doc(hidden)]
 pub use staged::{HttpAnswer, HttpCall, HttpExchange};
 pub use status::{kind_of, status_of};
-#[cfg(feature = "tls")]
-pub use tls::Tls;
 pub use view::{HttpReply, HttpRequest, REPLY_HEADER, STATUS};

@@ -11,7 +11,7 @@ use super::limits::HttpLimits;
 use super::pending::Pending;
 use super::routes::Routes;
 #[cfg(feature = "tls")]
-use super::tls::Tls;
+use crate::tls::Acceptor;
 
 /// What all connections of a server share.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Reception {
     pub(crate) limits: HttpLimits,
     pub(crate) challenge: HeaderValue,
     #[cfg(feature = "tls")]
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Option<Acceptor>,
     pub(crate) emitter: Emitter,
     pub(crate) clock: Clock,
     pub(crate) pending: Arc<Pending>,

@@ -7,22 +7,20 @@ use std::sync::atomic::AtomicBool;
 
 use http::HeaderValue;
 use playhouse_engine::{Context, Error, Event, Format, Light, Outbox, Ports, Result};
-use socket2::SockRef;
-use tokio::net::TcpListener;
 
-use super::accept::{Listener, accept};
+use super::accept::accept;
 use super::clock::Clock;
+#[cfg(feature = "tls")]
+use super::connection::{HTTP1, HTTP2};
 use super::limits::HttpLimits;
 use super::pending::{Outcome, Pending};
 use super::reception::{Counters, HttpStatistics, Reception};
 use super::reply::Reply;
 use super::route::Route;
 use super::routes::{Routes, outboxes};
+use crate::listen::{Listen, Listener};
 #[cfg(feature = "tls")]
-use super::tls::Tls;
-
-/// How many connections wait to be accepted at most.
-const BACKLOG: i32 = 1024;
+use crate::tls::Tls;
 
 /// An HTTP server.
 ///
@@ -97,7 +95,7 @@ const BACKLOG: i32 = 1024;
 /// # }
 /// ```
 pub struct HttpServer {
-    listen: Option<Listen>,
+    listen: Listen,
     routes: Vec<Route>,
     limits: HttpLimits,
     realm: String,
@@ -105,12 +103,6 @@ pub struct HttpServer {
     tls: Option<Tls>,
     pending: Arc<Pending>,
     counters: Arc<Counters>,
-}
-
-#[derive(Debug)]
-enum Listen {
-    Address(String),
-    Listener(StdListener),
 }
 
 impl HttpServer {
@@ -128,7 +120,7 @@ impl HttpServer {
 
     fn new(listen: Listen) -> Self {
         Self {
-            listen: Some(listen),
+            listen,
             routes: Vec::new(),
             limits: HttpLimits::default(),
             realm: "playhouse".to_owned(),
@@ -178,21 +170,6 @@ impl HttpServer {
         if self.routes.is_empty() { vec![Route::otherwise()] } else { self.routes.clone() }
     }
 
-    async fn listener(&mut self) -> Result<TcpListener> {
-        match self.listen.take() {
-            Some(Listen::Address(address)) => TcpListener::bind(&address)
-                .await
-                .map_err(|error| Error::unavailable(format!("cannot listen on `{address}`")).caused_by(error)),
-            Some(Listen::Listener(listener)) => listener
-                .set_nonblocking(true)
-                // The standard library lets 128 wait to be accepted, which a burst outruns.
-                .and_then(|()| SockRef::from(&listener).listen(BACKLOG))
-                .and_then(|()| TcpListener::from_std(listener))
-                .map_err(|error| Error::unavailable("cannot listen on the listener that was given").caused_by(error)),
-            None => Err(Error::internal("the server has been started before")),
-        }
-    }
-
     fn challenge(&self) -> Result<HeaderValue> {
         let realm = self.realm.replace('\\', "\\\\").replace('"', "\\\"");
         HeaderValue::try_from(format!("Basic realm=\"{realm}\", charset=\"UTF-8\"")).map_err(|error| {
@@ -212,13 +189,13 @@ impl Light for HttpServer {
     async fn start(&mut self, context: Context) -> Result<()> {
         let routes = Routes::new(&self.effective_routes())?;
         let challenge = self.challenge()?;
-        let listener = self.listener().await?;
+        let listener = self.listen.open().await?;
         let reception = Arc::new(Reception {
             name: context.name().to_owned(),
             routes,
             challenge,
             #[cfg(feature = "tls")]
-            tls: self.tls.clone(),
+            tls: self.tls.as_ref().map(|tls| tls.acceptor(&[HTTP2, HTTP1])),
             emitter: context.emitter()?,
             clock: Clock::new(self.limits.tick()),
             limits: self.limits.clone(),

@@ -4,17 +4,20 @@
 use std::time::Duration;
 
 use clap::{Args, value_parser};
+use playhouse::actors::{Exec, ExecSettings};
 use playhouse::mdp::MdpWorker;
 use playhouse::mdp::protocol::WorkerSettings;
-use playhouse::{Director, Error, Policy, Result};
+use playhouse::{Director, Error, Event, Policy, Result, map};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::peers::{Peers, service, time};
-use crate::program::Program;
 
 /// How much longer than the command the request has, so that whoever asks is told what the command did.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// How many bytes the command may print.
+const LARGEST_OUTPUT: usize = 8 << 20;
 
 /// What `--help` shows at its end.
 const EXAMPLES: &str = "\
@@ -52,7 +55,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     // Before it takes requests from workers that could do them.
-    let program = Program::find(arguments.command, arguments.timeout)?;
+    let program = Exec::run(arguments.command, command(arguments.timeout))?;
     let concurrency = usize::from(arguments.concurrency);
     let settings = WorkerSettings { version: arguments.peers.protocol, ..WorkerSettings::default() };
     let worker = MdpWorker::new(&arguments.service, arguments.peers.brokers()?)?
@@ -65,8 +68,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let mut director = Director::new("worker");
     let requests = director.register("requests", worker);
     let program = director.register_with("program", program, workers);
+    // What the command complained of is for whoever runs this worker, and not for whoever asks.
+    let answer = map(|event: &Event| event.clone().without_attribute("exec.status").without_attribute("exec.stderr"));
+    let answer = director.register("answer", answer);
+    let failed = director.register("failed", map(tell));
     director.connect(requests, program);
-    director.connect(program, requests);
+    director.connect(program, answer);
+    director.connect(answer, requests);
+    director.connect_error(program, failed);
+    director.connect(failed, requests);
     director.connect_default_error(requests);
     let mut signals = Signals::catch()?;
     let (stopped, has_stopped) = oneshot::channel();
@@ -87,6 +97,25 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         // What is dropped here takes the commands that run with it, as the end of the process would not.
         () = again => Err(Error::cancelled("told to end a second time; the commands under way were killed")),
     }
+}
+
+/// Returns what the command may do: it sees all that this process sees of the environment.
+fn command(time_out: Duration) -> ExecSettings {
+    ExecSettings {
+        time_out,
+        grace: GRACE / 2,
+        largest_output: LARGEST_OUTPUT,
+        inherit: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
+        ..ExecSettings::default()
+    }
+}
+
+/// Tells whoever runs this worker what whoever asks is told, too.
+fn tell(event: &Event) -> Event {
+    if let Some(error) = event.error() {
+        tracing::warn!(%error, "a request failed");
+    }
+    event.clone()
 }
 
 /// The signals that tell a process to end.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::error::Error as StdError;
 use std::time::UNIX_EPOCH;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::attributes::{Seen, Value};
@@ -85,6 +85,15 @@ fn part<const LENGTH: usize>(bytes: &[u8], at: usize) -> Option<[u8; LENGTH]> {
 
 /// Writes the head of an event's envelope.
 pub(super) fn write(event: &Event) -> Bytes {
+    written(event, Bytes::copy_from_slice)
+}
+
+/// Writes the head of an event's envelope behind what `into` holds.
+pub(super) fn write_into(event: &Event, into: &mut BytesMut) {
+    written(event, |head| into.extend_from_slice(head));
+}
+
+fn written<T>(event: &Event, done: impl FnOnce(&[u8]) -> T) -> T {
     // Taken out and not borrowed: a layer of attributes may put an event into an envelope in the middle of this one.
     let mut scratch = LAST.take();
     scratch.clear();
@@ -97,11 +106,11 @@ pub(super) fn write(event: &Event) -> Bytes {
     let mut scratch = writer.0;
     let rest = u32::try_from(scratch.len() - Prefix::LENGTH).unwrap_or(u32::MAX);
     scratch[Prefix::LENGTH - 4..Prefix::LENGTH].copy_from_slice(&rest.to_be_bytes());
-    let head = Bytes::copy_from_slice(&scratch);
+    let outcome = done(&scratch);
     if scratch.capacity() <= SCRATCH {
         LAST.set(scratch);
     }
-    head
+    outcome
 }
 
 fn write_event(entries: &mut Entries<'_>, event: &Event) {
