@@ -53,7 +53,7 @@ impl Connection {
 
     /// Says whether the connection is to end by itself. It is woken when that changes.
     pub(crate) fn due(&self) -> Option<Due> {
-        if self.watch.is_due(self.reception.clock.now()) {
+        if self.watch.is_cut() || self.watch.is_due(self.reception.clock.now()) {
             return Some(Due::TimeIsUp);
         }
         self.reception.is_stopping().then_some(Due::Stopping)
@@ -63,6 +63,13 @@ impl Connection {
     pub(crate) fn takes_enough(&self, written: &mut u64) -> bool {
         let now = self.watch.written();
         let taken = now - std::mem::replace(written, now);
+        if self.watch.is_cut() {
+            return false;
+        }
+        if self.watch.is_kept() {
+            // Heartbeats are all that such an answer may have to say.
+            return taken > 0 || !self.watch.is_blocked();
+        }
         taken >= self.reception.least_in(ticks(self.reception.limits.idle_time)).max(1)
     }
 }
@@ -83,6 +90,23 @@ impl Drop for Open {
         if self.0.watch.open_less() {
             self.0.watch.enter(Phase::Idle, self.0.reception.until_idle());
         }
+    }
+}
+
+/// An answer that lasts as long as its client wants it: the connection is not idle, however little is said.
+#[derive(Debug)]
+pub(crate) struct Kept(Arc<Connection>);
+
+impl Kept {
+    pub(crate) fn new(connection: Arc<Connection>) -> Self {
+        connection.watch.keep_more();
+        Self(connection)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.watch.keep_less();
     }
 }
 

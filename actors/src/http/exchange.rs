@@ -18,10 +18,11 @@ use super::body::ReplyBody;
 use super::clock::{NEVER, Ticks};
 use super::connection::{Connection, Open};
 use super::head::Head;
+use super::opening;
 use super::payload::payload;
 use super::pending::{Lease, Outcome};
-use super::reply::{Asked, Refusal, answer, empty, options, refuse};
-use super::routes::Address;
+use super::reply::{Asked, Refusal, Reply, answer, empty, options, refuse};
+use super::routes::{Address, Target};
 use super::upload::Upload;
 use super::watch::Phase;
 
@@ -43,6 +44,8 @@ pub(crate) struct Exchange {
 enum State {
     Answered(Option<Box<Response<ReplyBody>>>),
     Arrived,
+    /// What it asks for outlives it, and nobody is asked.
+    Opening,
     Uploading(Upload),
     Waiting(EventId),
 }
@@ -65,7 +68,13 @@ impl Exchange {
                 head.variables = variables;
                 exchange.head = Some(Arc::new(head));
                 exchange.address = Some(address);
-                exchange.arrive(body, length);
+                match exchange.check_opening() {
+                    Ok(()) => exchange.arrive(body, length),
+                    Err(refusal) => {
+                        exchange.leave_unread(length);
+                        exchange.refuse_later(refusal);
+                    }
+                }
             }
             Ok(Admission::Options) => {
                 exchange.leave_unread(length);
@@ -82,6 +91,11 @@ impl Exchange {
     }
 
     fn arrive(&mut self, body: Incoming, length: Option<u64>) {
+        if self.target().is_some_and(|target| target.outbox.is_none()) {
+            self.leave_unread(length);
+            self.state = State::Opening;
+            return;
+        }
         if length == Some(0) {
             return;
         }
@@ -131,7 +145,9 @@ impl Exchange {
             .with_attributes(Attributes::over(head))
             .with_deadline(reception.clock.instant(deadline))
             .with_receipt(receipt);
-        let outbox = reception.routes.target(address).outbox;
+        let Some(outbox) = reception.routes.target(address).outbox else {
+            return Err(Error::internal("a request was offered that leaves by no outbox").into());
+        };
         let offered = match permit {
             Some(permit) => permit.offer_from(outbox, event),
             None => reception.emitter.offer_from(outbox, event),
@@ -189,6 +205,7 @@ impl Exchange {
         // Nothing more is waited for: the slot is free.
         self.state = State::Answered(None);
         Poll::Ready(match outcome {
+            Outcome::Reply(reply) if self.opens() && opening::lets_in(&reply) => self.open(Some(&reply)),
             Outcome::Reply(reply) => self.with_asked(Some(id), |asked| answer(reply, asked)),
             Outcome::Ended(Err(error)) => self.refused(error.into(), Some(id)),
             Outcome::Ended(Ok(())) if self.is_accepted() => empty(StatusCode::ACCEPTED),
@@ -199,7 +216,32 @@ impl Exchange {
     }
 
     fn is_accepted(&self) -> bool {
-        self.address.is_some_and(|address| self.connection.reception.routes.target(address).accepted)
+        self.target().is_some_and(|target| target.accepted)
+    }
+
+    /// Says whether the request is for something that outlives the exchange.
+    fn opens(&self) -> bool {
+        self.target().is_some_and(|target| target.opens.is_some())
+    }
+
+    fn target(&self) -> Option<&Target> {
+        self.address.map(|address| self.connection.reception.routes.target(address))
+    }
+
+    fn check_opening(&self) -> Result<(), Refusal> {
+        match (self.target().and_then(|target| target.opens.as_ref()), &self.head) {
+            (Some(opens), Some(head)) => opening::check(opens, &head.parts, &self.connection),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens what outlives the exchange; `reply` is what let the client in, where the flow was asked.
+    fn open(&self, reply: Option<&Reply>) -> Response<ReplyBody> {
+        let opened = match (&self.head, self.target()) {
+            (Some(head), Some(target)) => opening::open(&self.connection, head, target, reply, self.open.is_none()),
+            _ => Err(Error::internal("a request opens something that was not admitted").into()),
+        };
+        opened.unwrap_or_else(|refusal| self.refused(refusal, None))
     }
 
     fn refused(&self, refusal: Refusal, id: Option<EventId>) -> Response<ReplyBody> {
@@ -255,6 +297,7 @@ impl Future for Exchange {
                     Some(response) => break *response,
                     None => return Poll::Pending,
                 },
+                State::Opening => break this.open(None),
                 State::Arrived => this.offer(Bytes::new(), None),
                 State::Uploading(_) => ready!(this.poll_upload(context)),
                 State::Waiting(id) => {

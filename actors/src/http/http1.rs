@@ -91,7 +91,8 @@ pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Connecti
 /// fast enough.
 fn goes_on(connection: &Connection, written: &mut u64) -> bool {
     let watch = &connection.watch;
-    let goes_on = watch.phase() == Phase::Idle && watch.is_blocked() && connection.takes_enough(written);
+    let is_answering = watch.is_blocked() || watch.is_kept();
+    let goes_on = watch.phase() == Phase::Idle && is_answering && connection.takes_enough(written);
     if goes_on {
         watch.extend(connection.reception.until_idle());
     }

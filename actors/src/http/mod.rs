@@ -6,17 +6,21 @@
 
 mod accept;
 mod admission;
+mod audience;
 mod body;
 mod clock;
 mod connection;
 mod error_body;
+mod event_stream;
 mod exchange;
 mod form_body;
 mod head;
 mod http1;
 mod http2;
 mod limits;
+mod live;
 mod media;
+mod opening;
 mod payload;
 mod pending;
 mod reception;
@@ -35,6 +39,7 @@ mod upload;
 mod view;
 mod watch;
 
+pub use event_stream::EventStreamSettings;
 pub use form_body::{FormBody, FormBodySettings};
 pub use http::{Method, StatusCode};
 pub use limits::HttpLimits;

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::HeaderValue;
 use playhouse_engine::Emitter;
 
 use super::clock::{Clock, Ticks, ticks};
 use super::limits::HttpLimits;
+use super::live::Lives;
 use super::pending::Pending;
 use super::routes::Routes;
 #[cfg(feature = "tls")]
@@ -23,7 +25,10 @@ pub(crate) struct Reception {
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Tls>,
     pub(crate) emitter: Emitter,
+    pub(crate) lives: Lives,
     pub(crate) clock: Clock,
+    /// How often the clock is set right.
+    pub(crate) tick: Duration,
     pub(crate) pending: Arc<Pending>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stopping: AtomicBool,
@@ -73,6 +78,10 @@ impl Reception {
 pub(crate) struct Counters {
     pub(crate) refused: AtomicU64,
     pub(crate) open: AtomicUsize,
+    /// How many clients of event streams and WebSockets were closed because they did not keep up.
+    pub(crate) slow: AtomicU64,
+    /// How many event streams are open.
+    pub(crate) streams: AtomicUsize,
 }
 
 /// What an [`HttpServer`](super::HttpServer) counts. A clone shows the same server.
@@ -93,6 +102,18 @@ impl HttpStatistics {
     #[must_use]
     pub fn refused_connections(&self) -> u64 {
         self.counters.refused.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many clients of event streams and WebSockets were closed because they did not keep up.
+    #[must_use]
+    pub fn slow_clients(&self) -> u64 {
+        self.counters.slow.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many event streams are open.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.counters.streams.load(Ordering::Relaxed)
     }
 
     /// Returns how many connections are open.

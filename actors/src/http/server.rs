@@ -12,7 +12,9 @@ use tokio::net::TcpListener;
 
 use super::accept::{Listener, accept};
 use super::clock::Clock;
+use super::event_stream::EventStreamSettings;
 use super::limits::HttpLimits;
+use super::live::Lives;
 use super::pending::{Outcome, Pending};
 use super::reception::{Counters, HttpStatistics, Reception};
 use super::reply::Reply;
@@ -100,11 +102,14 @@ pub struct HttpServer {
     listen: Option<Listen>,
     routes: Vec<Route>,
     limits: HttpLimits,
+    event_streams: EventStreamSettings,
     realm: String,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
     pending: Arc<Pending>,
     counters: Arc<Counters>,
+    /// There from the start on.
+    reception: Option<Arc<Reception>>,
 }
 
 #[derive(Debug)]
@@ -131,11 +136,13 @@ impl HttpServer {
             listen: Some(listen),
             routes: Vec::new(),
             limits: HttpLimits::default(),
+            event_streams: EventStreamSettings::default(),
             realm: "playhouse".to_owned(),
             #[cfg(feature = "tls")]
             tls: None,
             pending: Arc::new(Pending::new()),
             counters: Arc::default(),
+            reception: None,
         }
     }
 
@@ -150,6 +157,13 @@ impl HttpServer {
     #[must_use]
     pub fn with_limits(mut self, limits: HttpLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets how the event streams of all routes are kept.
+    #[must_use]
+    pub fn with_event_streams(mut self, settings: EventStreamSettings) -> Self {
+        self.event_streams = settings;
         self
     }
 
@@ -204,13 +218,22 @@ impl HttpServer {
 impl Light for HttpServer {
     fn ports(&self) -> Ports {
         let ports = Ports::endpoint(Format::ANY).with_any_inbox().concurrent();
-        outboxes(&self.effective_routes())
+        let routes = self.effective_routes();
+        let inboxes = routes.iter().filter_map(|route| Some(route.opens.as_ref()?.inbox.clone()));
+        let ports = inboxes.fold(ports, |ports, name| {
+            let is_known = ports.inboxes().iter().any(|port| port.name() == name);
+            if is_known { ports } else { ports.with_inbox(name, Format::ANY) }
+        });
+        outboxes(&routes)
             .into_iter()
             .fold(ports, |ports, name| ports.with_outbox(name.to_owned(), Format::ANY))
     }
 
     async fn start(&mut self, context: Context) -> Result<()> {
-        let routes = Routes::new(&self.effective_routes())?;
+        let routes = self.effective_routes();
+        let lives = Lives::new(&routes, &self.event_streams, &self.counters)?;
+        let routes = Routes::new(&routes)?;
+        let tick = self.limits.tick().min(self.event_streams.tick());
         let challenge = self.challenge()?;
         let listener = self.listener().await?;
         let reception = Arc::new(Reception {
@@ -220,18 +243,26 @@ impl Light for HttpServer {
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
             emitter: context.emitter()?,
-            clock: Clock::new(self.limits.tick()),
+            lives,
+            clock: Clock::new(tick),
+            tick,
             limits: self.limits.clone(),
             pending: self.pending.clone(),
             counters: self.counters.clone(),
             stopping: AtomicBool::new(false),
         });
+        self.reception = Some(reception.clone());
         let (listener, stopping) = (Listener::new(listener), context.stopping());
         context.spawn("accept", move || accept(listener.clone(), reception.clone(), stopping.clone()));
         Ok(())
     }
 
-    fn handle(&self, event: &Event, _: &mut Outbox) -> Result<()> {
+    fn handle(&self, event: &Event, out: &mut Outbox) -> Result<()> {
+        if let Some(reception) = &self.reception
+            && let Some(live) = reception.lives.get(out.inbox())
+        {
+            return live.send(event, reception.clock.now());
+        }
         let reply = Reply {
             payload: event.payload().clone(),
             attributes: event.attributes().clone(),

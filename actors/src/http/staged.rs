@@ -166,7 +166,10 @@ impl HttpCall {
             Ok(payload) => payload,
             Err(error) => return refused(head, error.into()),
         };
-        let outbox = outboxes(routes)[table.target(address).outbox].to_owned();
+        let Some(outbox) = table.target(address).outbox else {
+            return refused(head, Error::unsupported("what this route opens needs a server that runs").into());
+        };
+        let outbox = outboxes(routes)[outbox].to_owned();
         Ok(HttpExchange { id: EventId::unique(), head: Arc::new(head), payload, outbox, allow })
     }
 }
