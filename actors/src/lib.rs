@@ -2,6 +2,8 @@
 
 #[cfg(feature = "convert")]
 mod aside;
+#[cfg(any(feature = "http-client", all(feature = "websocket", feature = "tls")))]
+mod authorities;
 #[cfg(feature = "auth")]
 mod basic_auth;
 mod batch;
@@ -55,6 +57,8 @@ mod template;
 pub mod testing;
 mod throttle;
 mod upkeep;
+#[cfg(feature = "websocket")]
+mod web_socket;
 #[cfg(feature = "xslt")]
 pub mod xml;
 #[cfg(feature = "convert")]
@@ -105,6 +109,8 @@ pub use tally::Tally;
 #[cfg(feature = "template")]
 pub use template::{Template, TemplateKind, TemplateSettings};
 pub use throttle::{Throttle, ThrottleMode, ThrottleSettings};
+#[cfg(feature = "websocket")]
+pub use web_socket::{WebSocketClient, WebSocketClientSettings, WebSocketLimits};
 #[cfg(feature = "convert")]
 pub use xml_to_json::XmlToJson;
 #[cfg(feature = "xslt")]

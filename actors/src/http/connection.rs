@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+#[cfg(feature = "websocket")]
+use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ use tokio::time::timeout;
 
 use super::clock::{NEVER, ticks};
 use super::error_body::error_body;
+#[cfg(feature = "websocket")]
+use super::handshake::Entrance;
 use super::media::ErrorForm;
 use super::reception::Reception;
 use super::reply::retry_after;
@@ -36,6 +40,9 @@ pub(crate) struct Connection {
     pub(crate) reception: Arc<Reception>,
     pub(crate) peer: SocketAddr,
     pub(crate) watch: Watch,
+    /// What the connection becomes when the answer that is on its way has gone.
+    #[cfg(feature = "websocket")]
+    entrance: Mutex<Option<Entrance>>,
 }
 
 /// Why the wait for something on a connection ended.
@@ -48,7 +55,24 @@ pub(crate) enum Due {
 impl Connection {
     pub(crate) fn new(reception: Arc<Reception>, peer: SocketAddr) -> Self {
         let watch = Watch::new(NEVER);
-        Self { reception, peer, watch }
+        Self {
+            reception,
+            peer,
+            watch,
+            #[cfg(feature = "websocket")]
+            entrance: Mutex::default(),
+        }
+    }
+
+    /// Makes it something else when the answer that is on its way has gone.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn enter(&self, entrance: Entrance) {
+        *self.entrance.lock().unwrap_or_else(PoisonError::into_inner) = Some(entrance);
+    }
+
+    #[cfg(feature = "websocket")]
+    pub(crate) fn take_entrance(&self) -> Option<Entrance> {
+        self.entrance.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Says whether the connection is to end by itself. It is woken when that changes.

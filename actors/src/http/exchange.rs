@@ -230,7 +230,7 @@ impl Exchange {
 
     fn check_opening(&self) -> Result<(), Refusal> {
         match (self.target().and_then(|target| target.opens.as_ref()), &self.head) {
-            (Some(opens), Some(head)) => opening::check(opens, &head.parts, &self.connection),
+            (Some(opens), Some(head)) => opening::check(opens, head, &self.connection),
             _ => Ok(()),
         }
     }

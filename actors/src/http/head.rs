@@ -47,6 +47,11 @@ impl Head {
         self.query_pairs().find(|(key, _)| decoded(key) == name).map(|(_, value)| decoded(value))
     }
 
+    /// Returns the host that the client asks for.
+    pub(crate) fn host(&self) -> Option<Cow<'_, str>> {
+        self.header("host")
+    }
+
     /// Returns the variable `name` of the path, or else the first parameter `name` of the query.
     pub(crate) fn variable_or_parameter(&self, name: &str) -> Option<Cow<'_, str>> {
         self.variable(name).map(Cow::Borrowed).or_else(|| self.query(name))

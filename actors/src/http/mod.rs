@@ -14,6 +14,8 @@ mod error_body;
 mod event_stream;
 mod exchange;
 mod form_body;
+#[cfg(feature = "websocket")]
+mod handshake;
 mod head;
 mod http1;
 mod http2;
@@ -25,6 +27,8 @@ mod payload;
 mod pending;
 mod reception;
 mod reply;
+#[cfg(feature = "websocket")]
+mod room;
 mod rest_response;
 mod route;
 mod routes;
@@ -38,7 +42,11 @@ mod tls;
 mod upload;
 mod view;
 mod watch;
+#[cfg(feature = "websocket")]
+mod web_socket;
 
+#[cfg(feature = "websocket")]
+pub(crate) use connection::{close, linger};
 pub use event_stream::EventStreamSettings;
 pub use form_body::{FormBody, FormBodySettings};
 pub use http::{Method, StatusCode};
@@ -56,3 +64,5 @@ pub use status::{kind_of, status_of};
 #[cfg(feature = "tls")]
 pub use tls::Tls;
 pub use view::{HttpReply, HttpRequest, REPLY_HEADER, STATUS};
+#[cfg(feature = "websocket")]
+pub use web_socket::WebSocketSettings;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
-use playhouse_engine::{Attributes, Error};
+#[cfg(feature = "websocket")]
+use playhouse_engine::Attributes;
+use playhouse_engine::Error;
 
 use super::body::ReplyBody;
 use super::connection::Connection;
@@ -23,14 +24,14 @@ const LAST_EVENT_ID: &str = "last-event-id";
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Refuses what cannot be opened, before the flow is asked.
-pub(crate) fn check(opens: &Opens, parts: &Parts, connection: &Connection) -> Result<(), Refusal> {
+pub(crate) fn check(opens: &Opens, head: &Head, connection: &Connection) -> Result<(), Refusal> {
     if connection.reception.is_stopping() {
         return Err(Error::unavailable("the server stops").into());
     }
     match opens.kind {
-        OpensKind::EventStream => check_accept(&parts.headers),
+        OpensKind::EventStream => check_accept(&head.parts.headers),
         #[cfg(feature = "websocket")]
-        OpensKind::WebSocket => super::handshake::check(parts, &connection.reception),
+        OpensKind::WebSocket => super::handshake::check(head, &connection.reception),
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use playhouse_engine::Emitter;
+#[cfg(feature = "websocket")]
+use tokio_util::sync::CancellationToken;
 
 use super::clock::{Clock, Ticks, ticks};
 use super::limits::HttpLimits;
@@ -14,6 +16,8 @@ use super::pending::Pending;
 use super::routes::Routes;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
+#[cfg(feature = "websocket")]
+use super::web_socket::WebSocketSettings;
 
 /// What all connections of a server share.
 #[derive(Debug)]
@@ -26,6 +30,11 @@ pub(crate) struct Reception {
     pub(crate) tls: Option<Tls>,
     pub(crate) emitter: Emitter,
     pub(crate) lives: Lives,
+    #[cfg(feature = "websocket")]
+    pub(crate) web_sockets: WebSocketSettings,
+    /// Cancelled when the flow begins to stop.
+    #[cfg(feature = "websocket")]
+    pub(crate) stop: CancellationToken,
     pub(crate) clock: Clock,
     /// How often the clock is set right.
     pub(crate) tick: Duration,
@@ -82,6 +91,8 @@ pub(crate) struct Counters {
     pub(crate) slow: AtomicU64,
     /// How many event streams are open.
     pub(crate) streams: AtomicUsize,
+    #[cfg(feature = "websocket")]
+    pub(crate) web_sockets: AtomicUsize,
 }
 
 /// What an [`HttpServer`](super::HttpServer) counts. A clone shows the same server.
@@ -114,6 +125,13 @@ impl HttpStatistics {
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.counters.streams.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many WebSockets are open.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn open_web_sockets(&self) -> usize {
+        self.counters.web_sockets.load(Ordering::Relaxed)
     }
 
     /// Returns how many connections are open.

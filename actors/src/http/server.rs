@@ -22,6 +22,8 @@ use super::route::Route;
 use super::routes::{Routes, outboxes};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
+#[cfg(feature = "websocket")]
+use super::web_socket::WebSocketSettings;
 
 /// How many connections wait to be accepted at most.
 const BACKLOG: i32 = 1024;
@@ -103,6 +105,8 @@ pub struct HttpServer {
     routes: Vec<Route>,
     limits: HttpLimits,
     event_streams: EventStreamSettings,
+    #[cfg(feature = "websocket")]
+    web_sockets: WebSocketSettings,
     realm: String,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
@@ -137,6 +141,8 @@ impl HttpServer {
             routes: Vec::new(),
             limits: HttpLimits::default(),
             event_streams: EventStreamSettings::default(),
+            #[cfg(feature = "websocket")]
+            web_sockets: WebSocketSettings::default(),
             realm: "playhouse".to_owned(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -164,6 +170,14 @@ impl HttpServer {
     #[must_use]
     pub fn with_event_streams(mut self, settings: EventStreamSettings) -> Self {
         self.event_streams = settings;
+        self
+    }
+
+    /// Sets how the WebSockets of all routes are kept.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn with_web_sockets(mut self, settings: WebSocketSettings) -> Self {
+        self.web_sockets = settings;
         self
     }
 
@@ -244,6 +258,10 @@ impl Light for HttpServer {
             tls: self.tls.clone(),
             emitter: context.emitter()?,
             lives,
+            #[cfg(feature = "websocket")]
+            web_sockets: self.web_sockets.clone(),
+            #[cfg(feature = "websocket")]
+            stop: context.stopping(),
             clock: Clock::new(tick),
             tick,
             limits: self.limits.clone(),
