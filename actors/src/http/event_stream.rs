@@ -117,7 +117,8 @@ fn is_accepted(headers: &HeaderMap) -> bool {
     let ranges = values.flat_map(|value| value.split(',')).filter_map(|range| {
         let (essence, parameters) = range.split_once(';').unwrap_or((range, ""));
         let quality = parameter(parameters, "q").and_then(|text| text.parse().ok()).unwrap_or(1.0_f32);
-        let precision = ["*/*", "text/*", EVENT_STREAM].iter().position(|known| essence.trim().eq_ignore_ascii_case(known));
+        let precision =
+            ["*/*", "text/*", EVENT_STREAM].iter().position(|known| essence.trim().eq_ignore_ascii_case(known));
         Some((precision?, quality > 0.0))
     });
     ranges.max().is_some_and(|(_, is_wanted)| is_wanted)

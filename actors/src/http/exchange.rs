@@ -13,10 +13,12 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use playhouse_engine::{Attributes, Error, Event, EventId, Permit, Receipt};
 
+use super::access::Entry;
 use super::admission::{Admission, admit};
 use super::body::ReplyBody;
 use super::clock::{NEVER, Ticks};
 use super::connection::{Connection, Open};
+use super::cors::CorsRules;
 use super::head::Head;
 use super::opening;
 use super::payload::payload;
@@ -38,6 +40,8 @@ pub(crate) struct Exchange {
     deadline: Ticks,
     /// Tells an HTTP/2 connection that one more request is open.
     open: Option<Open>,
+    /// What the access log will say of it, where there is one.
+    entry: Option<Box<Entry>>,
 }
 
 #[derive(Debug)]
@@ -60,9 +64,13 @@ impl Exchange {
         connection.watch.set_unread(false);
         let deadline = reception.until_deadline();
         let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
-        let admission = admit(&reception.routes, &reception.limits, &parts, length);
-        let mut exchange = Self { lease, head: None, address: None, state: State::Arrived, deadline, open, connection };
-        let mut head = Head { parts, peer: exchange.connection.peer, variables: Box::default() };
+        let entry = Entry::begin(&connection);
+        let admission = admit(&reception.routes, &reception.limits, &parts, length, reception.cors.is_some());
+        let peer = connection.peer;
+        let forwarded = reception.trusted.look(peer.ip(), &parts.headers);
+        let mut head = Head { parts, peer, variables: Box::default(), forwarded, scheme: reception.scheme() };
+        let state = State::Arrived;
+        let mut exchange = Self { lease, head: None, address: None, state, deadline, open, entry, connection };
         match admission {
             Ok(Admission::Admitted(address, variables)) => {
                 head.variables = variables;
@@ -78,8 +86,14 @@ impl Exchange {
             }
             Ok(Admission::Options) => {
                 exchange.leave_unread(length);
-                let allow = exchange.connection.reception.routes.allow_for(head.parts.uri.path());
-                exchange.state = State::Answered(Some(Box::new(options(allow))));
+                let reception = &exchange.connection.reception;
+                let allow = reception.routes.allow_for(head.parts.uri.path());
+                let response = match &reception.cors {
+                    Some(cors) if CorsRules::is_preflight(&head.parts) => cors.preflight(&head.parts.headers, allow),
+                    _ => options(allow),
+                };
+                exchange.state = State::Answered(Some(Box::new(response)));
+                exchange.head = Some(Arc::new(head));
             }
             Err(refusal) => {
                 exchange.leave_unread(length);
@@ -153,7 +167,12 @@ impl Exchange {
             None => reception.emitter.offer_from(outbox, event),
         };
         match offered {
-            Ok(()) => Ok(id),
+            Ok(()) => {
+                if let Some(entry) = &mut self.entry {
+                    entry.id = Some(id);
+                }
+                Ok(id)
+            }
             Err(error) => {
                 self.lease()?.close();
                 Err(error.into())
@@ -272,7 +291,14 @@ impl Exchange {
     /// Gives the answer to the connection, which goes on to the next request.
     fn finish(&mut self, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
         self.state = State::Answered(None);
-        self.head = None;
+        let head = self.head.take();
+        if let (Some(cors), Some(head)) = (&self.connection.reception.cors, &head) {
+            cors.mark(&head.parts.headers, response.headers_mut());
+        }
+        if let Some(mut entry) = self.entry.take() {
+            entry.answered(response.status(), head);
+            response.body_mut().log(entry);
+        }
         let connection = &self.connection;
         match self.open.take() {
             Some(open) => {

@@ -35,7 +35,8 @@ pub(crate) fn check(head: &Head, reception: &Reception) -> Result<(), Refusal> {
     if parts.method != Method::GET {
         return Err(Error::not_allowed("a WebSocket is opened with `GET`").into());
     }
-    let upgrade = |message: &'static str| Refusal::with_status(Error::unsupported(message), StatusCode::UPGRADE_REQUIRED);
+    let upgrade =
+        |message: &'static str| Refusal::with_status(Error::unsupported(message), StatusCode::UPGRADE_REQUIRED);
     let headers = &parts.headers;
     if parts.version != Version::HTTP_11 || !has_token(headers, &UPGRADE, "websocket") {
         return Err(upgrade("there is only a WebSocket here, over HTTP/1.1; expected `upgrade: websocket`"));
@@ -46,9 +47,11 @@ pub(crate) fn check(head: &Head, reception: &Reception) -> Result<(), Refusal> {
     if headers.get(SEC_WEBSOCKET_VERSION) != Some(&VERSION) {
         return Err(upgrade("`sec-websocket-version` is not known; expected `13`"));
     }
-    let has_body = headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|value| value != "0");
+    let has_body =
+        headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|value| value != "0");
     if key(headers).is_none() || has_body {
-        let message = "a WebSocket is opened by a request without a body and with one `sec-websocket-key` of 16 bytes in Base64";
+        let message =
+            "a WebSocket is opened by a request without a body and with one `sec-websocket-key` of 16 bytes in Base64";
         return Err(Error::malformed(message).into());
     }
     reception.web_sockets.check_origin(head)

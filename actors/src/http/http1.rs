@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use playhouse_engine::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::access::Entry;
 #[cfg(feature = "websocket")]
 use super::clock::NEVER;
 use super::connection::{Connection, Due, close, linger, refuse_by_hand};
@@ -73,7 +74,7 @@ where
 }
 
 /// Ends a connection on which nothing is under way, with the answer that is still owed.
-pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Connection, mut socket: T) {
+pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Arc<Connection>, mut socket: T) {
     let limits = &connection.reception.limits;
     let owed = match connection.watch.phase() {
         Phase::Head if connection.watch.is_due(connection.reception.clock.now()) => {
@@ -87,6 +88,9 @@ pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Connecti
         _ => None,
     };
     if let Some((status, error)) = &owed {
+        if let Some(mut entry) = Entry::begin(connection) {
+            entry.answered(*status, None);
+        }
         // A client that does not take it has gone.
         let _ = refuse_by_hand(&mut socket, *status, error).await;
     }

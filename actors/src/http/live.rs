@@ -32,7 +32,9 @@ impl Lives {
         for opens in routes.iter().filter_map(|route| route.opens.as_ref()) {
             let inbox = &opens.inbox;
             if inbox == "inbox" {
-                return Err(Error::malformed("the inbox `inbox` takes replies; expected another one for what a route opens"));
+                return Err(Error::malformed(
+                    "the inbox `inbox` takes replies; expected another one for what a route opens",
+                ));
             }
             let known = lives.iter().find(|(name, _)| name == inbox);
             match (known, opens.kind) {
@@ -49,7 +51,8 @@ impl Lives {
                 (Some((_, Live::WebSocket(_))), OpensKind::WebSocket) => {}
                 #[cfg(feature = "websocket")]
                 _ => {
-                    let message = format!("the inbox `{inbox}` feeds event streams and WebSockets; expected one of them");
+                    let message =
+                        format!("the inbox `{inbox}` feeds event streams and WebSockets; expected one of them");
                     return Err(Error::malformed(message));
                 }
             }

@@ -5,15 +5,18 @@
 //! [`HttpReply`] are typed views of these attributes, [`HttpLimits`] what a client may ask for.
 
 mod accept;
+mod access;
 mod admission;
 mod audience;
 mod body;
 mod clock;
 mod connection;
+mod cors;
 mod error_body;
 mod event_stream;
 mod exchange;
 mod form_body;
+mod forwarded;
 #[cfg(feature = "websocket")]
 mod handshake;
 mod head;
@@ -27,9 +30,9 @@ mod payload;
 mod pending;
 mod reception;
 mod reply;
+mod rest_response;
 #[cfg(feature = "websocket")]
 mod room;
-mod rest_response;
 mod route;
 mod routes;
 mod server;
@@ -45,8 +48,10 @@ mod watch;
 #[cfg(feature = "websocket")]
 mod web_socket;
 
+pub use access::AccessLog;
 #[cfg(feature = "websocket")]
 pub(crate) use connection::{close, linger};
+pub use cors::Cors;
 pub use event_stream::EventStreamSettings;
 pub use form_body::{FormBody, FormBodySettings};
 pub use http::{Method, StatusCode};

@@ -9,7 +9,10 @@ use playhouse_engine::Emitter;
 #[cfg(feature = "websocket")]
 use tokio_util::sync::CancellationToken;
 
+use super::access::AccessRules;
 use super::clock::{Clock, Ticks, ticks};
+use super::cors::CorsRules;
+use super::forwarded::Trusted;
 use super::limits::HttpLimits;
 use super::live::Lives;
 use super::pending::Pending;
@@ -30,6 +33,9 @@ pub(crate) struct Reception {
     pub(crate) tls: Option<Tls>,
     pub(crate) emitter: Emitter,
     pub(crate) lives: Lives,
+    pub(crate) cors: Option<CorsRules>,
+    pub(crate) access: Option<AccessRules>,
+    pub(crate) trusted: Trusted,
     #[cfg(feature = "websocket")]
     pub(crate) web_sockets: WebSocketSettings,
     /// Cancelled when the flow begins to stop.
@@ -53,6 +59,11 @@ impl Reception {
         return self.tls.is_some();
         #[cfg(not(feature = "tls"))]
         false
+    }
+
+    /// Returns the scheme that clients use who come without a proxy.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.has_tls() { "https" } else { "http" }
     }
 
     pub(crate) fn until_head(&self) -> Ticks {
@@ -89,6 +100,8 @@ pub(crate) struct Counters {
     pub(crate) open: AtomicUsize,
     /// How many clients of event streams and WebSockets were closed because they did not keep up.
     pub(crate) slow: AtomicU64,
+    /// How many answers the access log says nothing of, because the flow had no room.
+    pub(crate) unlogged: AtomicU64,
     /// How many event streams are open.
     pub(crate) streams: AtomicUsize,
     #[cfg(feature = "websocket")]
@@ -119,6 +132,12 @@ impl HttpStatistics {
     #[must_use]
     pub fn slow_clients(&self) -> u64 {
         self.counters.slow.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many answers the access log says nothing of, because the flow had no room for its record or was stopping.
+    #[must_use]
+    pub fn unlogged_answers(&self) -> u64 {
+        self.counters.unlogged.load(Ordering::Relaxed)
     }
 
     /// Returns how many event streams are open.

@@ -11,8 +11,11 @@ use socket2::SockRef;
 use tokio::net::TcpListener;
 
 use super::accept::{Listener, accept};
+use super::access::{ACCESS, AccessLog, AccessRules};
 use super::clock::Clock;
+use super::cors::{Cors, CorsRules};
 use super::event_stream::EventStreamSettings;
+use super::forwarded::Trusted;
 use super::limits::HttpLimits;
 use super::live::Lives;
 use super::pending::{Outcome, Pending};
@@ -107,6 +110,9 @@ pub struct HttpServer {
     event_streams: EventStreamSettings,
     #[cfg(feature = "websocket")]
     web_sockets: WebSocketSettings,
+    cors: Option<Cors>,
+    access: Option<AccessLog>,
+    trusted: Vec<String>,
     realm: String,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
@@ -143,6 +149,9 @@ impl HttpServer {
             event_streams: EventStreamSettings::default(),
             #[cfg(feature = "websocket")]
             web_sockets: WebSocketSettings::default(),
+            cors: None,
+            access: None,
+            trusted: Vec::new(),
             realm: "playhouse".to_owned(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -181,6 +190,31 @@ impl HttpServer {
         self
     }
 
+    /// Lets pages of other origins call the server from a browser. Rules that make no sense stop the start of the flow.
+    #[must_use]
+    pub fn with_cors(mut self, cors: Cors) -> Self {
+        self.cors = Some(cors);
+        self
+    }
+
+    /// Sends a record of each answer from the outbox `access`, when the answer has gone: `form` says what its payload is, and its
+    /// attributes are `access.client`, `peer`, `method`, `uri`, `version`, `host`, `status`, `bytes`, `milliseconds`, `id`,
+    /// `referer` and `agent`. A record that finds no room is dropped, and counted: it never keeps an answer waiting.
+    #[must_use]
+    pub fn with_access_log(mut self, form: AccessLog) -> Self {
+        self.access = Some(form);
+        self
+    }
+
+    /// Believes the proxies of these networks, such as `10.0.0.0/8`, when they say who the client is: in `Forwarded` or
+    /// `X-Forwarded-For`, `-Proto` and `-Host`. The client is the first, from the right, that is none of them. What is no network
+    /// stops the start of the flow.
+    #[must_use]
+    pub fn trusting<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
+        self.trusted.extend(networks.into_iter().map(Into::into));
+        self
+    }
+
     /// Sets the realm that a client is asked to log in to, where a 401 does not say another challenge.
     #[must_use]
     pub fn with_realm(mut self, realm: impl Into<String>) -> Self {
@@ -204,6 +238,14 @@ impl HttpServer {
 
     fn effective_routes(&self) -> Vec<Route> {
         if self.routes.is_empty() { vec![Route::otherwise()] } else { self.routes.clone() }
+    }
+
+    fn access_rules(&self, outboxes: &[&str]) -> Result<Option<AccessRules>> {
+        let Some(form) = self.access else { return Ok(None) };
+        if outboxes.contains(&ACCESS) {
+            return Err(Error::malformed("the outbox `access` is the access log's; expected another one for a route"));
+        }
+        Ok(Some(AccessRules { form, outbox: outboxes.len() }))
     }
 
     async fn listener(&mut self) -> Result<TcpListener> {
@@ -238,14 +280,17 @@ impl Light for HttpServer {
             let is_known = ports.inboxes().iter().any(|port| port.name() == name);
             if is_known { ports } else { ports.with_inbox(name, Format::ANY) }
         });
-        outboxes(&routes)
-            .into_iter()
-            .fold(ports, |ports, name| ports.with_outbox(name.to_owned(), Format::ANY))
+        let names = outboxes(&routes);
+        let access = self.access.map(|_| ACCESS).filter(|name| !names.contains(name));
+        names.into_iter().chain(access).fold(ports, |ports, name| ports.with_outbox(name.to_owned(), Format::ANY))
     }
 
     async fn start(&mut self, context: Context) -> Result<()> {
         let routes = self.effective_routes();
         let lives = Lives::new(&routes, &self.event_streams, &self.counters)?;
+        let access = self.access_rules(&outboxes(&routes))?;
+        let cors = self.cors.as_ref().map(CorsRules::new).transpose()?;
+        let trusted = Trusted::new(&self.trusted)?;
         let routes = Routes::new(&routes)?;
         let tick = self.limits.tick().min(self.event_streams.tick());
         let challenge = self.challenge()?;
@@ -258,6 +303,9 @@ impl Light for HttpServer {
             tls: self.tls.clone(),
             emitter: context.emitter()?,
             lives,
+            cors,
+            access,
+            trusted,
             #[cfg(feature = "websocket")]
             web_sockets: self.web_sockets.clone(),
             #[cfg(feature = "websocket")]

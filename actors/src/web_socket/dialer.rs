@@ -91,7 +91,8 @@ impl Dialer {
     /// # Errors
     /// `Unavailable`, with what the server said.
     pub(super) async fn dial(&self) -> Result<WebSocketStream<Box<dyn Wire>>> {
-        let unreachable = |error: std::io::Error| Error::unavailable(format!("{self} cannot be reached")).caused_by(error);
+        let unreachable =
+            |error: std::io::Error| Error::unavailable(format!("{self} cannot be reached")).caused_by(error);
         let socket = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreachable)?;
         // A message that waits for more to send is late; where it cannot be set, it is slow and right.
         let _ = socket.set_nodelay(true);

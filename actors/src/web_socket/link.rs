@@ -259,7 +259,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Link<T> {
         let is_agreed = matches!(timeout(self.limits.close_time, closed).await, Ok(Ok(())));
         self.settle(is_agreed);
         let socket = self.socket.into_inner();
-        if is_agreed { close(socket).await } else { linger(socket).await }
+        if is_agreed {
+            close(socket).await
+        } else {
+            linger(socket).await
+        }
         code
     }
 }

@@ -45,7 +45,10 @@ pub(crate) fn close_of(event: &Event) -> Result<Option<Leave>> {
     let code = value.to_string();
     let allowed = code.parse::<u16>().ok().filter(|code| CloseCode::from(*code).is_allowed());
     let Some(code) = allowed else {
-        return Err(Error::malformed(format!("`{CLOSE}` is `{}`; expected a code that may be sent, such as 1000 or 4000", code.escape_debug())));
+        return Err(Error::malformed(format!(
+            "`{CLOSE}` is `{}`; expected a code that may be sent, such as 1000 or 4000",
+            code.escape_debug()
+        )));
     };
     let mut reason = String::from_utf8_lossy(&event.payload().to_bytes()).into_owned();
     reason.truncate(reason.floor_char_boundary(REASON));
