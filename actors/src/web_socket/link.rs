@@ -235,6 +235,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Link<T> {
     }
 
     async fn close(mut self, over: Over) -> u16 {
+        let is_broken = matches!(over, Over::Broken(_));
         let (said, code) = match over {
             Over::Leave(leave) | Over::Broken(leave) => {
                 let code = leave.code.into();
@@ -259,10 +260,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Link<T> {
         let is_agreed = matches!(timeout(self.limits.close_time, closed).await, Ok(Ok(())));
         self.settle(is_agreed);
         let socket = self.socket.into_inner();
-        if is_agreed {
-            close(socket).await
+        // Who does not keep to the protocol may still be sending.
+        if is_broken {
+            linger(socket).await;
         } else {
-            linger(socket).await
+            close(socket).await;
         }
         code
     }
