@@ -17,7 +17,8 @@ use web_socket_support::Party;
 
 fn settings() -> WebSocketClientSettings {
     let short = Duration::from_millis(20);
-    WebSocketClientSettings { first_wait: short, longest_wait: short, ..WebSocketClientSettings::default() }
+    let protocols = vec!["chat.v1".into()];
+    WebSocketClientSettings { first_wait: short, longest_wait: short, protocols, ..WebSocketClientSettings::default() }
 }
 
 /// A server in Python, and its port.

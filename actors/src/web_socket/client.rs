@@ -119,8 +119,8 @@ impl Default for WebSocketClientSettings {
 /// Whether there is a connection.
 #[derive(Clone, Debug)]
 enum State {
-    /// There has been none since then.
-    Away(Instant),
+    /// There has been none since then, for this reason.
+    Away(Instant, Option<Error>),
     Open(mpsc::Sender<Outgoing>),
 }
 
@@ -142,7 +142,7 @@ impl WebSocketClient {
         Ok(Self {
             dialer: Arc::new(Dialer::new(url, &settings)?),
             settings,
-            state: watch::Sender::new(State::Away(Instant::now())),
+            state: watch::Sender::new(State::Away(Instant::now(), None)),
             tasks: Arc::default(),
             ending: CancellationToken::new(),
         })
@@ -179,7 +179,7 @@ impl Actor for WebSocketClient {
     }
 
     async fn start(&mut self, context: Context) -> Result<()> {
-        self.state.send_replace(State::Away(Instant::now()));
+        self.state.send_replace(State::Away(Instant::now(), None));
         let mut attributes = Attributes::default();
         attributes.set("websocket.url", self.dialer.to_string());
         let keeper = Arc::new(Keeper {
@@ -203,16 +203,24 @@ impl Actor for WebSocketClient {
 
     async fn handle(&self, event: &Event, _: &mut Outbox) -> Result<()> {
         let now = Instant::now();
-        let (since, is_away) = match &*self.state.borrow() {
-            State::Away(since) => (*since, true),
-            State::Open(_) => (now, false),
+        let since = match &*self.state.borrow() {
+            State::Away(since, _) => *since,
+            State::Open(_) => now,
         };
         let own = since + self.settings.patience;
         let limit = event.deadline().map_or(own, |deadline| deadline.min(own));
         match timeout_at(limit, self.write(message_of(event.payload()))).await {
             Ok(outcome) => outcome,
-            Err(_) if is_away => Err(Error::unavailable(format!("there is no connection to {}", self.dialer))),
-            Err(_) => Err(Error::timeout(format!("{} did not take the message in time", self.dialer))),
+            Err(_) => Err(match &*self.state.borrow() {
+                State::Open(_) => Error::timeout(format!("{} did not take the message in time", self.dialer)),
+                State::Away(_, cause) => {
+                    let error = Error::unavailable(format!("there is no connection to {}", self.dialer));
+                    match cause {
+                        Some(cause) => error.caused_by(cause.clone()),
+                        None => error,
+                    }
+                }
+            }),
         }
     }
 
@@ -262,12 +270,18 @@ impl Keeper {
                     has_warned = false;
                     tracing::info!(actor = self.name, url = %self.dialer, code, "the WebSocket has closed");
                 }
-                // Once for each time that it is away.
-                Err(error) if !has_warned => {
+                Err(error) => {
+                    // Once for each time that it is away.
+                    if !has_warned {
+                        tracing::warn!(actor = self.name, %error, "the WebSocket cannot be opened; it is tried again");
+                    }
                     has_warned = true;
-                    tracing::warn!(actor = self.name, %error, "the WebSocket cannot be opened; it is tried again");
+                    self.state.send_modify(|state| {
+                        if let State::Away(_, cause) = state {
+                            *cause = Some(error);
+                        }
+                    });
                 }
-                Err(error) => tracing::debug!(actor = self.name, %error, "the WebSocket cannot be opened"),
             }
             if began.elapsed() > self.settings.longest_wait {
                 wait = self.settings.first_wait;
@@ -294,7 +308,7 @@ impl Keeper {
             Leave::new(CloseCode::Normal, "")
         };
         let code = Link::new(socket, queue, limits).run(&self.intake, leave).await;
-        self.state.send_replace(State::Away(Instant::now()));
+        self.state.send_replace(State::Away(Instant::now(), None));
         Ok(Some(code))
     }
 }
