@@ -190,10 +190,10 @@ mod tests {
     use super::*;
 
     fn headers(fields: &[(&'static str, &str)]) -> HeaderMap {
-        let fields =
-            fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
         let mut headers = HeaderMap::new();
-        fields.for_each(|(name, value)| drop(headers.append(name, value)));
+        for (name, value) in fields {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        }
         headers
     }
 

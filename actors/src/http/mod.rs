@@ -3,6 +3,7 @@
 //! [`HttpServer`] is the actor. A request leaves it by the outbox of its [`Route`], as an event whose payload is the body
 //! and whose attributes show the head; an event with the same id, on any of its inboxes, is the reply. [`HttpRequest`] and
 //! [`HttpReply`] are typed views of these attributes, [`HttpLimits`] what a client may ask for.
+//! What lives longer than one exchange is opened by a route too: event streams and WebSockets.
 
 mod accept;
 mod access;

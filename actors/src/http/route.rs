@@ -1,10 +1,10 @@
-//! A route, as a user writes it: which requests leave by which outbox.
+//! A route, as a user writes it: which requests leave by which outbox, and which open something.
 
 use http::Method;
 
 use super::media::Pattern;
 
-/// Which requests leave the server by which outbox.
+/// Which requests leave the server by which outbox, or open an event stream or a WebSocket.
 ///
 /// A path may have variables: `/orders/{number}` takes one segment, `/files/{*rest}` all that follow. They become the
 /// attributes `http.path.number` and `http.path.rest`. A trailing slash of a request's path counts for nothing.

@@ -37,13 +37,36 @@ const BACKLOG: i32 = 1024;
 /// with the same id, on whatever inbox, is the reply; one with an error is told as an error. A request always ends: when
 /// all that came of its event has ended without a reply, when the flow has no room for it, and at its deadline.
 ///
+/// Each event carries the request's head as attributes: `http.method`, `uri`, `path`, `query`, `version`, `peer` (address and port
+/// of the connection), `client` (the address of who asks, behind proxies that the server trusts), `host`, `scheme`,
+/// `http.header.NAME`, `http.path.NAME` and `http.query.NAME`.
+///
+/// # Event streams
+/// A route with [`Route::events`] opens a stream of server-sent events (HTML, section 9.2) for each request, and sends on it what
+/// comes on its inbox. Text, JSON and XML are the data; `sse.event`, `sse.id` and `sse.retry` set the other fields. With
+/// [`Route::topic`] a client gets what has its topic as `sse.topic`, and what has none. Each event is encoded once. A client that
+/// does not keep up is closed, and slows nobody; it comes again, and names the last event that it has: it gets what it missed, as
+/// far as that is kept, and all that is kept where the event is not known. The streams end when the flow stops. An event is
+/// delivered when it waits for all clients of the moment, however many these are.
+///
+/// # WebSockets
+/// A route with [`Route::web_socket`] (feature `websocket`) opens a WebSocket (RFC 6455) for each request. A message leaves by the
+/// route's outbox, text as text and binary as bytes, with the attributes of the request and `websocket.connection`. An event on
+/// its inbox goes to the connection that this attribute names, so what is derived from a message goes back to its sender; without
+/// the attribute it goes to all. With an error it is told to the sender as JSON, as an HTTP client gets it; with the attribute
+/// `websocket.close`, a code, it closes. A connection is not read while the flow has no room for its last message. One that does
+/// not keep up is closed with 1008, one that is silent is pinged, and when the flow stops, what was taken in is answered before
+/// each is closed with 1001. An event is delivered when it waits for its connection. There are none over HTTP/2.
+///
 /// # Ports
-/// Inboxes: `inbox`, and any other name that a connection uses, for any format: all of them take replies. Outboxes: those that the
-/// routes name; without a route, `outbox`. It gives nothing for an empty body, XML, text (JSON too, as it came) or bytes, by the
+/// Inboxes: `inbox`, and any other name that a connection uses, for any format: all of them take replies, but for those that feed
+/// event streams and WebSockets. Outboxes: those that the routes name; without a route, `outbox`; with an access log, `access`. It gives nothing for an empty body, XML, text (JSON too, as it came) or bytes, by the
 /// content type. It is an endpoint: the flow may lead back to it.
 ///
 /// # Settings
-/// Where it listens, its routes (`route`), its realm (`with_realm`), TLS (`with_tls`), and what a client may ask for (`with_limits`):
+/// Where it listens, its routes (`route`), its realm (`with_realm`), TLS (`with_tls`), the proxies that it believes (`trusting`), which
+/// pages of other origins may call it (`with_cors`: `origins`, `methods`, `headers`, `expose`, `credentials`, `max-age`), whether an
+/// event tells of each answer (`with_access_log`: `common`, `combined` or `short`), and what a client may ask for (`with_limits`):
 ///
 /// | name | default | meaning |
 /// |---|---|---|
@@ -57,11 +80,43 @@ const BACKLOG: i32 = 1024;
 /// | `deadline` | 30 s | how long a request may take to its answer, and its event's deadline; later: 504 |
 /// | `idle-time` | 60 s | how long a connection may stay open without a request |
 /// | `handshake-time` | 10 s | how long a TLS handshake may take |
-/// | `connections` | 1,024 | how many connections may be open at once; beyond: 503 |
+/// | `connections` | 1,024 | how many connections may be open at once, event streams and WebSockets too; beyond: 503 |
 /// | `streams` | 128 | how many requests one HTTP/2 connection may have open at once |
 ///
+/// Its event streams (`with_event_streams`):
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `backlog` | 256 | how many events may wait for one client; one that is further behind is closed |
+/// | `history` | 256 | how many of the last events are kept, from the first with an id on, for clients that come again |
+/// | `heartbeat` | 15 s | after what time without an event a comment is sent; it keeps proxies, and finds clients that are gone |
+/// | `retry` | none | after what time a client is told to come again |
+///
+/// Its WebSockets (`with_web_sockets`):
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `origins` | the own host | from which origins a browser may connect; `*` is any, and what sends none is no browser |
+/// | `protocols` | none | the subprotocols that are spoken |
+/// | `presence` | `false` | whether the flow is told of opening and closing, by `websocket.event` and `websocket.code` |
+/// | `limits.message-size`, `limits.frame-size` | 1 MiB | how many bytes a message and one frame of it may have; beyond: 1009 |
+/// | `limits.backlog` | 256 | how many messages may wait for one client; beyond: 1008 |
+/// | `limits.heartbeat` | 20 s | after what silence a client is pinged |
+/// | `limits.patience` | 20 s | how long it may take to answer that, and to take what is sent |
+/// | `limits.close-time` | 2 s | how long it may take to close |
+///
 /// # Errors
-/// None of its own: a request that cannot be taken is answered at once. An event that comes back with an error is answered with
+/// A request that cannot be taken is answered at once. An event for event streams or WebSockets fails:
+///
+/// | kind | when |
+/// |---|---|
+/// | `Malformed` | an attribute cannot be a field of a server-sent event, or no code to close with |
+/// | `Unsupported` | a server-sent event is not UTF-8 text |
+/// | `Gone` | the WebSocket that it names has closed |
+/// | `Overloaded` | the WebSocket that it names does not keep up, and was closed |
+/// | its own | it has an error, and is for more than one client |
+///
+/// An event that comes back with an error is answered with
 /// the status of its kind:
 ///
 /// | kind | status |

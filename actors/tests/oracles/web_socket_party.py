@@ -1,7 +1,7 @@
 """A party to WebSockets that stands on the PyPI package `websockets`: a client, or a server that echoes.
 
     web_socket_party.py client URL       sends what it is told by lines of JSON, and writes what it hears
-    web_socket_party.py server [CERT KEY]  writes its port, echoes, and closes with 4000 at the word `bye`
+    web_socket_party.py server PORT [CERT KEY]  writes its port, echoes, and closes with 4000 at the word `bye`
 
 Lines: {"text": ..}, {"bytes": hex}, {"fragments": [..]}, {"ping": true}, {"close": code}.
 """
@@ -71,12 +71,12 @@ async def echo(connection):
     say(closed=connection.close_code, reason=connection.close_reason)
 
 
-async def server(certificate=None, key=None):
+async def server(port, certificate=None, key=None):
     context = None
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-    async with serve(echo, "127.0.0.1", 0, ssl=context, subprotocols=["chat.v1"], max_size=None) as listening:
+    async with serve(echo, "127.0.0.1", int(port), ssl=context, subprotocols=["chat.v1"], max_size=None) as listening:
         say(port=listening.sockets[0].getsockname()[1])
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
