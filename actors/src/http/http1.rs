@@ -37,6 +37,7 @@ where
     let service = service_fn(move |request: Request<Incoming>| Exchange::new(shared.clone(), lease.clone(), request));
     let mut http = builder(&connection.reception.limits).serve_connection(TokioIo::new(stream), service);
     let (mut told, mut written, mut known) = (false, 0, None::<Waker>);
+    #[cfg_attr(not(feature = "websocket"), expect(unused_variables, reason = "only a WebSocket goes on after it"))]
     let is_whole = poll_fn(|context| {
         // A task has one waker as long as it lives, so this happens once.
         if known.as_ref().is_none_or(|known| !known.will_wake(context.waker())) {
