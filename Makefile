@@ -18,6 +18,7 @@ bench:
 	cargo bench -p playhouse-benches --bench hop
 	cargo bench -p playhouse-benches --bench fan_out
 	cargo bench -p playhouse-benches --bench http
+	cargo bench -p playhouse-benches --bench live
 	cargo bench -p playhouse-benches --bench mdp
 	cargo bench -p playhouse-benches --bench tcp
 	cargo bench -p playhouse-benches --bench memory

@@ -12,7 +12,7 @@ use playhouse::testing::golden_text;
 
 /// The groups of actors, in their order. An actor that stands in none is refused by the test.
 const GROUPS: &[(&str, &str, &[&str])] = &[
-    ("HTTP", "Requests from outside, and to others.", &["HttpServer", "HttpClient", "BasicAuth"]),
+    ("HTTP", "Requests from outside, and to others.", &["HttpServer", "HttpClient", "WebSocketClient", "BasicAuth"]),
     (
         "Combining and holding",
         "One event of many, many of one, and events that wait.",
@@ -53,6 +53,7 @@ const GROUPS: &[(&str, &str, &[&str])] = &[
 const FEATURES: &[(&str, &str)] = &[
     ("HttpServer", "http"),
     ("HttpClient", "http-client"),
+    ("WebSocketClient", "websocket"),
     ("BasicAuth", "auth"),
     ("Cache", "cache"),
     ("Leader", "leader"),
@@ -104,7 +105,7 @@ const COMPYSITION: &[(&str, &str, &str)] = &[
     ("EventLogger", "", "`Director::connect_log` makes events of the log"),
     ("FileLogger", "", ""),
     ("RedactedFileLogger", "", ""),
-    ("HTTPServer", "HttpServer", "routes are values, not JSON"),
+    ("HTTPServer", "HttpServer", "routes are values, not JSON; requests and replies are logged by `with_access_log`"),
     ("BasicAuth", "BasicAuth", "users come from a file or a closure; nothing is subclassed"),
     ("XSLT", "Xslt", ""),
     ("XSD", "Xsd", ""),

@@ -69,6 +69,8 @@ mod tls;
 #[cfg(feature = "net")]
 mod udp_source;
 mod upkeep;
+#[cfg(feature = "websocket")]
+mod web_socket;
 #[cfg(feature = "xslt")]
 pub mod xml;
 #[cfg(feature = "convert")]
@@ -135,6 +137,8 @@ pub use tls::Tls;
 pub use tls::TlsClient;
 #[cfg(feature = "net")]
 pub use udp_source::{DatagramFormat, UdpSource, UdpSourceSettings};
+#[cfg(feature = "websocket")]
+pub use web_socket::{WebSocketClient, WebSocketClientSettings, WebSocketLimits};
 #[cfg(feature = "convert")]
 pub use xml_to_json::XmlToJson;
 #[cfg(feature = "xslt")]

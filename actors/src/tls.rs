@@ -1,15 +1,15 @@
 //! TLS by rustls: what a server shows, whom a client trusts, and what a client shows.
 
-#[cfg(all(feature = "net", feature = "tls"))]
+#[cfg(all(feature = "tls", any(feature = "net", feature = "websocket")))]
 mod client;
 mod pem;
 #[cfg(feature = "tls")]
 mod server;
 
-#[cfg(all(feature = "net", feature = "tls"))]
+#[cfg(all(feature = "tls", any(feature = "net", feature = "websocket")))]
 pub use client::TlsClient;
 #[cfg(feature = "http-client")]
-pub(crate) use pem::{add_authorities, system_authorities};
+pub(crate) use pem::roots;
 #[cfg(feature = "tls")]
 pub(crate) use server::Acceptor;
 #[cfg(feature = "tls")]

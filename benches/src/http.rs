@@ -1,7 +1,10 @@
 //! Servers in processes of their own, each with two worker threads, and the load that is put on them.
 
+mod audience;
+pub mod broadcast;
 pub mod client;
 pub mod echo;
+pub mod events;
 pub mod handler;
 pub mod hyper;
 pub mod orders;
@@ -11,6 +14,7 @@ mod wrk;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+pub use audience::Audience;
 pub use served::{Served, Serving, as_child};
 pub use wrk::{Load, Measured};
 

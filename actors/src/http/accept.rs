@@ -21,7 +21,7 @@ const REFUSED_AT_ONCE: usize = 64;
 pub(crate) async fn accept(listener: Listener, reception: Arc<Reception>, stopping: CancellationToken) -> Result<()> {
     let Some(socket) = listener.get() else { return Ok(()) };
     let mut house = House::new(reception);
-    let mut ticks = interval(house.reception.limits.tick());
+    let mut ticks = interval(house.reception.tick);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pause: Option<Instant> = None;
     loop {
@@ -105,6 +105,7 @@ impl House {
         self.reception.clock.update();
         let now = self.reception.clock.now();
         self.reception.pending.sweep(now);
+        self.reception.lives.sweep(now);
         // A connection that only this list knows has ended.
         self.connections.retain(|connection| Arc::strong_count(connection) > 1);
         for connection in &self.connections {
@@ -122,6 +123,7 @@ impl House {
 
     fn stop(&self) {
         self.reception.stopping.store(true, Ordering::Release);
+        self.reception.lives.close();
         for connection in &self.connections {
             connection.watch.wake();
         }

@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use playhouse_engine::{Error, Result};
 
+use super::cors::CorsRules;
 use super::head::names_one_host;
 use super::limits::HttpLimits;
 use super::media::content_type;
@@ -23,12 +24,14 @@ pub(crate) enum Admission {
     Options,
 }
 
-/// Decides by the head, and by the length that it announces.
+/// Decides by the head, and by the length that it announces. With `cors` the server answers what a page may do, whatever the
+/// routes say of `OPTIONS`.
 pub(crate) fn admit(
     routes: &Routes,
     limits: &HttpLimits,
     parts: &Parts,
     length: Option<u64>,
+    cors: bool,
 ) -> Result<Admission, Refusal> {
     check_form(parts, limits.uri_size, limits.head_fields)?;
     let path = parts.uri.path();
@@ -39,6 +42,9 @@ pub(crate) fn admit(
         };
     }
     let (address, variables) = match routes.find(&parts.method, path) {
+        Found::Target { .. } | Found::NotAllowed if cors && CorsRules::is_preflight(parts) => {
+            return Ok(Admission::Options);
+        }
         // A tunnel is never meant: a reply of 200 would open one.
         _ if parts.method == Method::CONNECT => return Err(Error::not_allowed("`CONNECT` is not taken here").into()),
         Found::Target { address, variables } => (address, variables),

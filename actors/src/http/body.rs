@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use playhouse_engine::Error;
 
+use super::access::Entry;
 use super::connection::Open;
 
 /// Where the pieces of a body come from that is not known in advance.
@@ -25,6 +26,8 @@ pub(crate) struct ReplyBody {
     feed: Option<Box<dyn Feed>>,
     /// Tells the connection, when it goes, that the answer has been handed on whole.
     open: Option<Open>,
+    /// Counts what is sent, and tells of it when the body goes.
+    entry: Option<Box<Entry>>,
 }
 
 impl ReplyBody {
@@ -37,9 +40,20 @@ impl ReplyBody {
         &self.bytes
     }
 
+    /// Lets the access log tell of the answer when it has gone.
+    pub(crate) fn log(&mut self, entry: Box<Entry>) {
+        self.entry = Some(entry);
+    }
+
     pub(crate) fn with_open(mut self, open: Open) -> Self {
         self.open = Some(open);
         self
+    }
+
+    fn count(&mut self, piece: &Bytes) {
+        if let Some(entry) = &mut self.entry {
+            entry.bytes += piece.len() as u64;
+        }
     }
 }
 
@@ -56,12 +70,14 @@ impl Body for ReplyBody {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let bytes = std::mem::take(&mut self.bytes);
         if !bytes.is_empty() {
+            self.count(&bytes);
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         let Some(feed) = &mut self.feed else { return Poll::Ready(None) };
         feed.poll_piece(context).map(|piece| {
-            if !matches!(piece, Some(Ok(_))) {
-                self.feed = None;
+            match &piece {
+                Some(Ok(piece)) => self.count(piece),
+                _ => self.feed = None,
             }
             piece.map(|piece| piece.map(Frame::data))
         })

@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+#[cfg(feature = "websocket")]
+use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ use tokio::time::timeout;
 
 use super::clock::{NEVER, ticks};
 use super::error_body::error_body;
+#[cfg(feature = "websocket")]
+use super::handshake::Entrance;
 use super::media::ErrorForm;
 use super::reception::Reception;
 use super::reply::retry_after;
@@ -42,6 +46,9 @@ pub(crate) struct Connection {
     pub(crate) reception: Arc<Reception>,
     pub(crate) peer: SocketAddr,
     pub(crate) watch: Watch,
+    /// What the connection becomes when the answer that is on its way has gone.
+    #[cfg(feature = "websocket")]
+    entrance: Mutex<Option<Entrance>>,
 }
 
 /// Why the wait for something on a connection ended.
@@ -54,12 +61,29 @@ pub(crate) enum Due {
 impl Connection {
     pub(crate) fn new(reception: Arc<Reception>, peer: SocketAddr) -> Self {
         let watch = Watch::new(NEVER);
-        Self { reception, peer, watch }
+        Self {
+            reception,
+            peer,
+            watch,
+            #[cfg(feature = "websocket")]
+            entrance: Mutex::default(),
+        }
+    }
+
+    /// Makes it something else when the answer that is on its way has gone.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn enter(&self, entrance: Entrance) {
+        *self.entrance.lock().unwrap_or_else(PoisonError::into_inner) = Some(entrance);
+    }
+
+    #[cfg(feature = "websocket")]
+    pub(crate) fn take_entrance(&self) -> Option<Entrance> {
+        self.entrance.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Says whether the connection is to end by itself. It is woken when that changes.
     pub(crate) fn due(&self) -> Option<Due> {
-        if self.watch.is_due(self.reception.clock.now()) {
+        if self.watch.is_cut() || self.watch.is_due(self.reception.clock.now()) {
             return Some(Due::TimeIsUp);
         }
         self.reception.is_stopping().then_some(Due::Stopping)
@@ -69,6 +93,13 @@ impl Connection {
     pub(crate) fn takes_enough(&self, written: &mut u64) -> bool {
         let now = self.watch.written();
         let taken = now - std::mem::replace(written, now);
+        if self.watch.is_cut() {
+            return false;
+        }
+        if self.watch.is_kept() {
+            // Heartbeats are all that such an answer may have to say.
+            return taken > 0 || !self.watch.is_blocked();
+        }
         taken >= self.reception.least_in(ticks(self.reception.limits.idle_time)).max(1)
     }
 }
@@ -89,6 +120,23 @@ impl Drop for Open {
         if self.0.watch.open_less() {
             self.0.watch.enter(Phase::Idle, self.0.reception.until_idle());
         }
+    }
+}
+
+/// An answer that lasts as long as its client wants it: the connection is not idle, however little is said.
+#[derive(Debug)]
+pub(crate) struct Kept(Arc<Connection>);
+
+impl Kept {
+    pub(crate) fn new(connection: Arc<Connection>) -> Self {
+        connection.watch.keep_more();
+        Self(connection)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.watch.keep_less();
     }
 }
 

@@ -13,15 +13,18 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use playhouse_engine::{Attributes, Error, Event, EventId, Permit, Receipt};
 
+use super::access::Entry;
 use super::admission::{Admission, admit};
 use super::body::ReplyBody;
 use super::clock::{NEVER, Ticks};
 use super::connection::{Connection, Open};
+use super::cors::CorsRules;
 use super::head::Head;
+use super::opening;
 use super::payload::payload;
 use super::pending::{Lease, Outcome};
-use super::reply::{Asked, Refusal, answer, empty, options, refuse};
-use super::routes::Address;
+use super::reply::{Asked, Refusal, Reply, answer, empty, options, refuse};
+use super::routes::{Address, Target};
 use super::upload::Upload;
 use super::watch::Phase;
 
@@ -37,12 +40,16 @@ pub(crate) struct Exchange {
     deadline: Ticks,
     /// Tells an HTTP/2 connection that one more request is open.
     open: Option<Open>,
+    /// What the access log will say of it, where there is one.
+    entry: Option<Box<Entry>>,
 }
 
 #[derive(Debug)]
 enum State {
     Answered(Option<Box<Response<ReplyBody>>>),
     Arrived,
+    /// What it asks for outlives it, and nobody is asked.
+    Opening,
     Uploading(Upload),
     Waiting(EventId),
 }
@@ -57,20 +64,36 @@ impl Exchange {
         connection.watch.set_unread(false);
         let deadline = reception.until_deadline();
         let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
-        let admission = admit(&reception.routes, &reception.limits, &parts, length);
-        let mut exchange = Self { lease, head: None, address: None, state: State::Arrived, deadline, open, connection };
-        let mut head = Head { parts, peer: exchange.connection.peer, variables: Box::default() };
+        let entry = Entry::begin(&connection);
+        let admission = admit(&reception.routes, &reception.limits, &parts, length, reception.cors.is_some());
+        let peer = connection.peer;
+        let forwarded = reception.trusted.look(peer.ip(), &parts.headers);
+        let mut head = Head { parts, peer, variables: Box::default(), forwarded, scheme: reception.scheme() };
+        let state = State::Arrived;
+        let mut exchange = Self { lease, head: None, address: None, state, deadline, open, entry, connection };
         match admission {
             Ok(Admission::Admitted(address, variables)) => {
                 head.variables = variables;
                 exchange.head = Some(Arc::new(head));
                 exchange.address = Some(address);
-                exchange.arrive(body, length);
+                match exchange.check_opening() {
+                    Ok(()) => exchange.arrive(body, length),
+                    Err(refusal) => {
+                        exchange.leave_unread(length);
+                        exchange.refuse_later(refusal);
+                    }
+                }
             }
             Ok(Admission::Options) => {
                 exchange.leave_unread(length);
-                let allow = exchange.connection.reception.routes.allow_for(head.parts.uri.path());
-                exchange.state = State::Answered(Some(Box::new(options(allow))));
+                let reception = &exchange.connection.reception;
+                let allow = reception.routes.allow_for(head.parts.uri.path());
+                let response = match &reception.cors {
+                    Some(cors) if CorsRules::is_preflight(&head.parts) => cors.preflight(&head.parts.headers, allow),
+                    _ => options(allow),
+                };
+                exchange.state = State::Answered(Some(Box::new(response)));
+                exchange.head = Some(Arc::new(head));
             }
             Err(refusal) => {
                 exchange.leave_unread(length);
@@ -82,6 +105,11 @@ impl Exchange {
     }
 
     fn arrive(&mut self, body: Incoming, length: Option<u64>) {
+        if self.target().is_some_and(|target| target.outbox.is_none()) {
+            self.leave_unread(length);
+            self.state = State::Opening;
+            return;
+        }
         if length == Some(0) {
             return;
         }
@@ -131,13 +159,20 @@ impl Exchange {
             .with_attributes(Attributes::over(head))
             .with_deadline(reception.clock.instant(deadline))
             .with_receipt(receipt);
-        let outbox = reception.routes.target(address).outbox;
+        let Some(outbox) = reception.routes.target(address).outbox else {
+            return Err(Error::internal("a request was offered that leaves by no outbox").into());
+        };
         let offered = match permit {
             Some(permit) => permit.offer_from(outbox, event),
             None => reception.emitter.offer_from(outbox, event),
         };
         match offered {
-            Ok(()) => Ok(id),
+            Ok(()) => {
+                if let Some(entry) = &mut self.entry {
+                    entry.id = Some(id);
+                }
+                Ok(id)
+            }
             Err(error) => {
                 self.lease()?.close();
                 Err(error.into())
@@ -189,6 +224,7 @@ impl Exchange {
         // Nothing more is waited for: the slot is free.
         self.state = State::Answered(None);
         Poll::Ready(match outcome {
+            Outcome::Reply(reply) if self.opens() && opening::lets_in(&reply) => self.open(Some(&reply)),
             Outcome::Reply(reply) => self.with_asked(Some(id), |asked| answer(reply, asked)),
             Outcome::Ended(Err(error)) => self.refused(error.into(), Some(id)),
             Outcome::Ended(Ok(())) if self.is_accepted() => empty(StatusCode::ACCEPTED),
@@ -199,7 +235,32 @@ impl Exchange {
     }
 
     fn is_accepted(&self) -> bool {
-        self.address.is_some_and(|address| self.connection.reception.routes.target(address).accepted)
+        self.target().is_some_and(|target| target.accepted)
+    }
+
+    /// Says whether the request is for something that outlives the exchange.
+    fn opens(&self) -> bool {
+        self.target().is_some_and(|target| target.opens.is_some())
+    }
+
+    fn target(&self) -> Option<&Target> {
+        self.address.map(|address| self.connection.reception.routes.target(address))
+    }
+
+    fn check_opening(&self) -> Result<(), Refusal> {
+        match (self.target().and_then(|target| target.opens.as_ref()), &self.head) {
+            (Some(opens), Some(head)) => opening::check(opens, head, &self.connection),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens what outlives the exchange; `reply` is what let the client in, where the flow was asked.
+    fn open(&self, reply: Option<&Reply>) -> Response<ReplyBody> {
+        let opened = match (&self.head, self.target()) {
+            (Some(head), Some(target)) => opening::open(&self.connection, head, target, reply, self.open.is_none()),
+            _ => Err(Error::internal("a request opens something that was not admitted").into()),
+        };
+        opened.unwrap_or_else(|refusal| self.refused(refusal, None))
     }
 
     fn refused(&self, refusal: Refusal, id: Option<EventId>) -> Response<ReplyBody> {
@@ -230,7 +291,14 @@ impl Exchange {
     /// Gives the answer to the connection, which goes on to the next request.
     fn finish(&mut self, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
         self.state = State::Answered(None);
-        self.head = None;
+        let head = self.head.take();
+        if let (Some(cors), Some(head)) = (&self.connection.reception.cors, &head) {
+            cors.mark(&head.parts.headers, response.headers_mut());
+        }
+        if let Some(mut entry) = self.entry.take() {
+            entry.answered(response.status(), head);
+            response.body_mut().log(entry);
+        }
         let connection = &self.connection;
         match self.open.take() {
             Some(open) => {
@@ -255,6 +323,7 @@ impl Future for Exchange {
                     Some(response) => break *response,
                     None => return Poll::Pending,
                 },
+                State::Opening => break this.open(None),
                 State::Arrived => this.offer(Bytes::new(), None),
                 State::Uploading(_) => ready!(this.poll_upload(context)),
                 State::Waiting(id) => {

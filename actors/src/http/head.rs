@@ -1,7 +1,7 @@
 //! The head of a request as a layer of attributes: nothing is copied out of it before somebody asks.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::COOKIE;
 use http::request::Parts;
@@ -10,6 +10,7 @@ use percent_encoding::percent_decode;
 use playhouse_engine::Layer;
 
 use super::admission::Variables;
+use super::forwarded::Forwarded;
 
 /// The head of a request, from where it came, and what the route read from its path.
 #[derive(Debug)]
@@ -17,6 +18,10 @@ pub(crate) struct Head {
     pub(crate) parts: Parts,
     pub(crate) peer: SocketAddr,
     pub(crate) variables: Variables,
+    /// Who asks by what a trusted proxy says.
+    pub(crate) forwarded: Option<Box<Forwarded>>,
+    /// The scheme that this server speaks.
+    pub(crate) scheme: &'static str,
 }
 
 impl Head {
@@ -47,6 +52,22 @@ impl Head {
         self.query_pairs().find(|(key, _)| decoded(key) == name).map(|(_, value)| decoded(value))
     }
 
+    /// Returns the host that the client asks for.
+    pub(crate) fn host(&self) -> Option<Cow<'_, str>> {
+        let forwarded = self.forwarded.as_ref().and_then(|forwarded| forwarded.host.as_deref());
+        forwarded.map(Cow::Borrowed).or_else(|| self.header("host"))
+    }
+
+    /// Returns the address of who asks, however many trusted proxies stand between.
+    fn client(&self) -> IpAddr {
+        self.forwarded.as_ref().map_or_else(|| self.peer.ip().to_canonical(), |forwarded| forwarded.client)
+    }
+
+    /// Returns the variable `name` of the path, or else the first parameter `name` of the query.
+    pub(crate) fn variable_or_parameter(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.variable(name).map(Cow::Borrowed).or_else(|| self.query(name))
+    }
+
     fn variable(&self, name: &str) -> Option<&str> {
         self.variables.iter().find(|(key, _)| **key == *name).map(|(_, value)| &**value)
     }
@@ -75,6 +96,12 @@ impl Layer for Head {
             "query" => self.parts.uri.query().map(Cow::Borrowed),
             "version" => Some(Cow::Borrowed(version(self.parts.version))),
             "peer" => Some(Cow::Owned(self.peer.to_string())),
+            "client" => Some(Cow::Owned(self.client().to_string())),
+            "host" => self.host(),
+            "scheme" => {
+                let forwarded = self.forwarded.as_ref().and_then(|forwarded| forwarded.scheme);
+                Some(Cow::Borrowed(forwarded.unwrap_or(self.scheme)))
+            }
             _ => match (name.strip_prefix("path."), name.strip_prefix("query.")) {
                 (Some(variable), _) => self.variable(variable).map(Cow::Borrowed),
                 (_, Some(parameter)) => self.query(parameter),
@@ -84,7 +111,18 @@ impl Layer for Head {
     }
 
     fn each(&self, visit: &mut dyn FnMut(&str, &str)) {
-        for name in ["http.method", "http.uri", "http.path", "http.query", "http.version", "http.peer"] {
+        const NAMES: [&str; 9] = [
+            "http.method",
+            "http.uri",
+            "http.path",
+            "http.query",
+            "http.version",
+            "http.peer",
+            "http.client",
+            "http.host",
+            "http.scheme",
+        ];
+        for name in NAMES {
             if let Some(text) = self.text(name) {
                 visit(name, &text);
             }
@@ -118,10 +156,15 @@ static IN_HOST: [bool; 256] = {
 pub(crate) fn names_one_host(headers: &HeaderMap, version: Version) -> bool {
     let mut hosts = headers.get_all(http::header::HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.as_bytes().iter().all(|byte| IN_HOST[usize::from(*byte)]),
+        (Some(host), None) => is_host(host.as_bytes()),
         (None, _) => version != Version::HTTP_11,
         (Some(_), Some(_)) => false,
     }
+}
+
+/// Says whether a host may be written so.
+pub(crate) fn is_host(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| IN_HOST[usize::from(*byte)])
 }
 
 fn version(version: Version) -> &'static str {
@@ -163,6 +206,8 @@ mod tests {
             parts: request.into_parts().0,
             peer: "127.0.0.1:4242".parse().unwrap(),
             variables: [("number".into(), "7".into())].into(),
+            forwarded: None,
+            scheme: "http",
         };
         Attributes::over(Arc::new(head))
     }
@@ -183,6 +228,9 @@ mod tests {
             ("http.path.other", None),
             ("http.version", Some("HTTP/1.1")),
             ("http.peer", Some("127.0.0.1:4242")),
+            ("http.client", Some("127.0.0.1")),
+            ("http.host", Some("example.org")),
+            ("http.scheme", Some("http")),
             ("http.header.host", Some("example.org")),
             ("http.header.x-tag", Some("a, b")),
             ("http.header.cookie", Some("a=1; b=2")),

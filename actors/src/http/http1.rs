@@ -13,6 +13,9 @@ use hyper_util::rt::TokioIo;
 use playhouse_engine::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::access::Entry;
+#[cfg(feature = "websocket")]
+use super::clock::NEVER;
 use super::connection::{Connection, Due, close, linger, refuse_by_hand};
 use super::exchange::Exchange;
 use super::limits::HttpLimits;
@@ -34,7 +37,8 @@ where
     let service = service_fn(move |request: Request<Incoming>| Exchange::new(shared.clone(), lease.clone(), request));
     let mut http = builder(&connection.reception.limits).serve_connection(TokioIo::new(stream), service);
     let (mut told, mut written, mut known) = (false, 0, None::<Waker>);
-    poll_fn(|context| {
+    #[cfg_attr(not(feature = "websocket"), expect(unused_variables, reason = "only a WebSocket goes on after it"))]
+    let is_whole = poll_fn(|context| {
         // A task has one waker as long as it lives, so this happens once.
         if known.as_ref().is_none_or(|known| !known.will_wake(context.waker())) {
             connection.watch.register(context.waker());
@@ -42,28 +46,36 @@ where
         }
         loop {
             if let Poll::Ready(outcome) = Pin::new(&mut http).poll(context) {
-                if let Err(error) = outcome {
+                if let Err(error) = &outcome {
                     connection.watch.set_unread(true);
                     tracing::debug!(peer = %connection.peer, %error, "a connection failed");
                 }
-                return Poll::Ready(());
+                return Poll::Ready(outcome.is_ok());
             }
             match connection.due() {
                 Some(Due::Stopping) if !told => {
                     told = true;
                     Pin::new(&mut http).graceful_shutdown();
                 }
-                Some(Due::TimeIsUp) if !goes_on(connection, &mut written) => return Poll::Ready(()),
+                Some(Due::TimeIsUp) if !goes_on(connection, &mut written) => return Poll::Ready(false),
                 _ => return Poll::Pending,
             }
         }
     })
     .await;
-    end(connection, http.into_parts().io.into_inner().into_inner()).await;
+    let parts = http.into_parts();
+    let socket = parts.io.into_inner().into_inner();
+    #[cfg(feature = "websocket")]
+    if let Some(entrance) = connection.take_entrance().filter(|_| is_whole) {
+        connection.watch.enter(Phase::Busy, NEVER);
+        // Boxed, for most connections never become one.
+        return Box::pin(entrance.serve(&connection.reception, socket, parts.read_buf)).await;
+    }
+    end(connection, socket).await;
 }
 
 /// Ends a connection on which nothing is under way, with the answer that is still owed.
-pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Connection, mut socket: T) {
+pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Arc<Connection>, mut socket: T) {
     let limits = &connection.reception.limits;
     let owed = match connection.watch.phase() {
         Phase::Head if connection.watch.is_due(connection.reception.clock.now()) => {
@@ -77,6 +89,9 @@ pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Connecti
         _ => None,
     };
     if let Some((status, error)) = &owed {
+        if let Some(mut entry) = Entry::begin(connection) {
+            entry.answered(*status, None);
+        }
         // A client that does not take it has gone.
         let _ = refuse_by_hand(&mut socket, *status, error).await;
     }
@@ -91,7 +106,8 @@ pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Connecti
 /// fast enough.
 fn goes_on(connection: &Connection, written: &mut u64) -> bool {
     let watch = &connection.watch;
-    let goes_on = watch.phase() == Phase::Idle && watch.is_blocked() && connection.takes_enough(written);
+    let is_answering = watch.is_blocked() || watch.is_kept();
+    let goes_on = watch.phase() == Phase::Idle && is_answering && connection.takes_enough(written);
     if goes_on {
         watch.extend(connection.reception.until_idle());
     }

@@ -3,25 +3,37 @@
 //! [`HttpServer`] is the actor. A request leaves it by the outbox of its [`Route`], as an event whose payload is the body
 //! and whose attributes show the head; an event with the same id, on any of its inboxes, is the reply. [`HttpRequest`] and
 //! [`HttpReply`] are typed views of these attributes, [`HttpLimits`] what a client may ask for.
+//! What lives longer than one exchange is opened by a route too: event streams and WebSockets.
 
 mod accept;
+mod access;
 mod admission;
+mod audience;
 mod body;
 mod clock;
 mod connection;
+mod cors;
 mod error_body;
+mod event_stream;
 mod exchange;
 mod form_body;
+mod forwarded;
+#[cfg(feature = "websocket")]
+mod handshake;
 mod head;
 mod http1;
 mod http2;
 mod limits;
+mod live;
 mod media;
+mod opening;
 mod payload;
 mod pending;
 mod reception;
 mod reply;
 mod rest_response;
+#[cfg(feature = "websocket")]
+mod room;
 mod route;
 mod routes;
 mod server;
@@ -32,9 +44,16 @@ mod stream;
 mod upload;
 mod view;
 mod watch;
+#[cfg(feature = "websocket")]
+mod web_socket;
 
 #[cfg(feature = "tls")]
 pub use crate::tls::Tls;
+pub use access::AccessLog;
+#[cfg(feature = "websocket")]
+pub(crate) use connection::{close, linger};
+pub use cors::Cors;
+pub use event_stream::EventStreamSettings;
 pub use form_body::{FormBody, FormBodySettings};
 pub use http::{Method, StatusCode};
 pub use limits::HttpLimits;
@@ -49,3 +68,5 @@ pub use set_status::SetStatus;
 pub use staged::{HttpAnswer, HttpCall, HttpExchange};
 pub use status::{kind_of, status_of};
 pub use view::{HttpReply, HttpRequest, REPLY_HEADER, STATUS};
+#[cfg(feature = "websocket")]
+pub use web_socket::WebSocketSettings;

@@ -2,14 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::HeaderValue;
 use playhouse_engine::Emitter;
+#[cfg(feature = "websocket")]
+use tokio_util::sync::CancellationToken;
 
+use super::access::AccessRules;
 use super::clock::{Clock, Ticks, ticks};
+use super::cors::CorsRules;
+use super::forwarded::Trusted;
 use super::limits::HttpLimits;
+use super::live::Lives;
 use super::pending::Pending;
 use super::routes::Routes;
+#[cfg(feature = "websocket")]
+use super::web_socket::WebSocketSettings;
 #[cfg(feature = "tls")]
 use crate::tls::Acceptor;
 
@@ -23,7 +32,18 @@ pub(crate) struct Reception {
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Acceptor>,
     pub(crate) emitter: Emitter,
+    pub(crate) lives: Lives,
+    pub(crate) cors: Option<CorsRules>,
+    pub(crate) access: Option<AccessRules>,
+    pub(crate) trusted: Trusted,
+    #[cfg(feature = "websocket")]
+    pub(crate) web_sockets: WebSocketSettings,
+    /// Cancelled when the flow begins to stop.
+    #[cfg(feature = "websocket")]
+    pub(crate) stop: CancellationToken,
     pub(crate) clock: Clock,
+    /// How often the clock is set right.
+    pub(crate) tick: Duration,
     pub(crate) pending: Arc<Pending>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stopping: AtomicBool,
@@ -39,6 +59,11 @@ impl Reception {
         return self.tls.is_some();
         #[cfg(not(feature = "tls"))]
         false
+    }
+
+    /// Returns the scheme that clients use who come without a proxy.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.has_tls() { "https" } else { "http" }
     }
 
     pub(crate) fn until_head(&self) -> Ticks {
@@ -73,6 +98,14 @@ impl Reception {
 pub(crate) struct Counters {
     pub(crate) refused: AtomicU64,
     pub(crate) open: AtomicUsize,
+    /// How many clients of event streams and WebSockets were closed because they did not keep up.
+    pub(crate) slow: AtomicU64,
+    /// How many answers the access log says nothing of, because the flow had no room.
+    pub(crate) unlogged: AtomicU64,
+    /// How many event streams are open.
+    pub(crate) streams: AtomicUsize,
+    #[cfg(feature = "websocket")]
+    pub(crate) web_sockets: AtomicUsize,
 }
 
 /// What an [`HttpServer`](super::HttpServer) counts. A clone shows the same server.
@@ -93,6 +126,31 @@ impl HttpStatistics {
     #[must_use]
     pub fn refused_connections(&self) -> u64 {
         self.counters.refused.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many clients of event streams and WebSockets were closed because they did not keep up.
+    #[must_use]
+    pub fn slow_clients(&self) -> u64 {
+        self.counters.slow.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many answers the access log says nothing of, because the flow had no room for its record or was stopping.
+    #[must_use]
+    pub fn unlogged_answers(&self) -> u64 {
+        self.counters.unlogged.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many event streams are open.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.counters.streams.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many WebSockets are open.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn open_web_sockets(&self) -> usize {
+        self.counters.web_sockets.load(Ordering::Relaxed)
     }
 
     /// Returns how many connections are open.

@@ -131,6 +131,10 @@ pub(crate) fn refuse(refusal: Refusal, asked: Asked<'_>) -> Response<ReplyBody> 
     if let Some(accept) = accept {
         headers.insert(ACCEPT, accept);
     }
+    #[cfg(feature = "websocket")]
+    if status == StatusCode::UPGRADE_REQUIRED {
+        super::handshake::ask_for_upgrade(headers);
+    }
     response
 }
 
@@ -174,7 +178,7 @@ fn into_bytes(payload: Payload) -> Bytes {
     }
 }
 
-fn apply_headers(attributes: &Attributes, headers: &mut HeaderMap, takes: impl Fn(&HeaderName) -> bool) {
+pub(crate) fn apply_headers(attributes: &Attributes, headers: &mut HeaderMap, takes: impl Fn(&HeaderName) -> bool) {
     for (name, value) in attributes.set_by_hand() {
         let Some(name) = name.strip_prefix(REPLY_HEADER) else { continue };
         let Ok(name) = HeaderName::try_from(name) else {

@@ -1,10 +1,10 @@
-//! A route, as a user writes it: which requests leave by which outbox.
+//! A route, as a user writes it: which requests leave by which outbox, and which open something.
 
 use http::Method;
 
 use super::media::Pattern;
 
-/// Which requests leave the server by which outbox.
+/// Which requests leave the server by which outbox, or open an event stream or a WebSocket.
 ///
 /// A path may have variables: `/orders/{number}` takes one segment, `/files/{*rest}` all that follow. They become the
 /// attributes `http.path.number` and `http.path.rest`. A trailing slash of a request's path counts for nothing.
@@ -25,6 +25,27 @@ pub struct Route {
     /// None at all takes every content type.
     pub(crate) takes: Vec<Pattern>,
     pub(crate) accepted: bool,
+    /// What is opened instead of an answer.
+    pub(crate) opens: Option<Opens>,
+    /// The outbox of the requests that ask to be let in.
+    pub(crate) admitted_by: Option<String>,
+}
+
+/// What a route opens that outlives the exchange.
+#[derive(Clone, Debug)]
+pub(crate) struct Opens {
+    pub(crate) kind: OpensKind,
+    /// The inbox that feeds it.
+    pub(crate) inbox: String,
+    /// The variable or parameter that says what a client wants to hear of.
+    pub(crate) topic: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpensKind {
+    EventStream,
+    #[cfg(feature = "websocket")]
+    WebSocket,
 }
 
 impl Route {
@@ -37,7 +58,15 @@ impl Route {
     /// Takes requests for every path that no other route takes.
     #[must_use]
     pub fn otherwise() -> Self {
-        Self { path: None, methods: Vec::new(), outbox: "outbox".to_owned(), takes: Vec::new(), accepted: false }
+        Self {
+            path: None,
+            methods: Vec::new(),
+            outbox: "outbox".to_owned(),
+            takes: Vec::new(),
+            accepted: false,
+            opens: None,
+            admitted_by: None,
+        }
     }
 
     /// Takes `GET` requests for `path`, and with them `HEAD`.
@@ -98,6 +127,69 @@ impl Route {
     #[must_use]
     pub fn accepted(mut self) -> Self {
         self.accepted = true;
+        self
+    }
+
+    /// Opens an event stream (server-sent events) for each request, and sends on it what comes on the server's inbox `inbox`.
+    /// Several routes may share an inbox. See [`HttpServer`](super::HttpServer) for what an event becomes.
+    ///
+    /// ```
+    /// use playhouse_actors::http::Route;
+    ///
+    /// let all = Route::get("/prices").events("prices");
+    /// // Only what has the attribute `sse.topic` with the same value, or none.
+    /// let one = Route::get("/prices/{symbol}").events("prices").topic("symbol");
+    /// ```
+    #[must_use]
+    pub fn events(self, inbox: impl Into<String>) -> Self {
+        self.opening(OpensKind::EventStream, inbox.into())
+    }
+
+    /// Opens a WebSocket for each request. Its messages leave by the route's outbox, and what comes on the server's inbox
+    /// `inbox` is sent: to the connection that the attribute `websocket.connection` names, which every message has and what is
+    /// derived from it keeps; without that to all connections of the inbox. See [`HttpServer`](super::HttpServer).
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn web_socket(self, inbox: impl Into<String>) -> Self {
+        self.opening(OpensKind::WebSocket, inbox.into())
+    }
+
+    /// Sends on an event stream only the events whose attribute `sse.topic` is what the client has for the variable `name` of
+    /// the path, or else for the first parameter `name` of the query, and events without `sse.topic`. A client that has neither
+    /// gets all.
+    #[must_use]
+    pub fn topic(mut self, name: impl Into<String>) -> Self {
+        if let Some(opens) = &mut self.opens {
+            opens.topic = Some(name.into());
+        }
+        self
+    }
+
+    /// Lets the flow decide who may open an event stream or a WebSocket: the request leaves by the outbox `outbox` first, as any
+    /// other does. A reply that is a success lets the client in, with its headers; the attributes of the reply are those of the
+    /// messages of a WebSocket. Any other reply is the answer.
+    #[must_use]
+    pub fn admitted_by(mut self, outbox: impl Into<String>) -> Self {
+        self.admitted_by = Some(outbox.into());
+        self
+    }
+
+    /// Returns by which outbox requests leave as events; nothing where none does.
+    pub(crate) fn requests_leave_by(&self) -> Option<&str> {
+        if self.opens.is_some() { self.admitted_by.as_deref() } else { Some(&self.outbox) }
+    }
+
+    /// Returns by which outbox messages leave; nothing where there are none.
+    pub(crate) fn messages_leave_by(&self) -> Option<&str> {
+        match self.opens.as_ref()?.kind {
+            OpensKind::EventStream => None,
+            #[cfg(feature = "websocket")]
+            OpensKind::WebSocket => Some(&self.outbox),
+        }
+    }
+
+    fn opening(mut self, kind: OpensKind, inbox: String) -> Self {
+        self.opens = Some(Opens { kind, inbox, topic: None });
         self
     }
 }

@@ -7,13 +7,18 @@ use matchit::{Params, Router};
 use playhouse_engine::{Error, Result};
 
 use super::media::Pattern;
-use super::route::Route;
+use super::route::{Opens, Route};
 
 /// Where a request goes.
 #[derive(Debug)]
 pub(crate) struct Target {
     methods: Vec<Method>,
-    pub(crate) outbox: usize,
+    /// By which outbox its requests leave; nothing where the server answers them itself.
+    pub(crate) outbox: Option<usize>,
+    /// By which outbox the messages of a WebSocket leave.
+    #[cfg(feature = "websocket")]
+    pub(crate) messages: Option<usize>,
+    pub(crate) opens: Option<Opens>,
     takes: Vec<Pattern>,
     /// The header that says what is taken, for whoever sent something else.
     pub(crate) accept: Option<HeaderValue>,
@@ -81,11 +86,15 @@ impl Routes {
     /// `Malformed` where paths cannot be read, or say the same as others with different variables; it names them all.
     pub(crate) fn new(routes: &[Route]) -> Result<Self> {
         let outboxes = outboxes(routes);
+        let number = |name: Option<&str>| outboxes.iter().position(|known| Some(*known) == name);
         let mut places: Vec<(Option<&str>, Vec<Target>)> = Vec::new();
         for route in routes {
             let target = Target {
                 methods: route.methods.clone(),
-                outbox: outboxes.iter().position(|name| *name == route.outbox).unwrap_or_default(),
+                outbox: number(route.requests_leave_by()),
+                #[cfg(feature = "websocket")]
+                messages: number(route.messages_leave_by()),
+                opens: route.opens.clone(),
                 takes: route.takes.clone(),
                 accept: list(route.takes.iter().map(Pattern::as_str)),
                 accepted: route.accepted,
@@ -168,9 +177,9 @@ impl Routes {
 /// Returns the names of the outboxes, each once, in the order of the routes.
 pub(crate) fn outboxes(routes: &[Route]) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
-    for route in routes {
-        if !names.contains(&route.outbox.as_str()) {
-            names.push(&route.outbox);
+    for name in routes.iter().flat_map(|route| [route.requests_leave_by(), route.messages_leave_by()]).flatten() {
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
     names
@@ -232,7 +241,7 @@ mod tests {
     #[track_caller]
     fn outbox(table: &Routes, method: &Method, path: &str) -> Option<usize> {
         match table.find(method, path) {
-            Found::Target { address, .. } => Some(table.target(address).outbox),
+            Found::Target { address, .. } => table.target(address).outbox,
             _ => None,
         }
     }

@@ -9,15 +9,22 @@ use http::HeaderValue;
 use playhouse_engine::{Context, Error, Event, Format, Light, Outbox, Ports, Result};
 
 use super::accept::accept;
+use super::access::{ACCESS, AccessLog, AccessRules};
 use super::clock::Clock;
 #[cfg(feature = "tls")]
 use super::connection::{HTTP1, HTTP2};
+use super::cors::{Cors, CorsRules};
+use super::event_stream::EventStreamSettings;
+use super::forwarded::Trusted;
 use super::limits::HttpLimits;
+use super::live::Lives;
 use super::pending::{Outcome, Pending};
 use super::reception::{Counters, HttpStatistics, Reception};
 use super::reply::Reply;
 use super::route::Route;
 use super::routes::{Routes, outboxes};
+#[cfg(feature = "websocket")]
+use super::web_socket::WebSocketSettings;
 use crate::listen::{Listen, Listener};
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
@@ -28,13 +35,36 @@ use crate::tls::Tls;
 /// with the same id, on whatever inbox, is the reply; one with an error is told as an error. A request always ends: when
 /// all that came of its event has ended without a reply, when the flow has no room for it, and at its deadline.
 ///
+/// Each event carries the request's head as attributes: `http.method`, `uri`, `path`, `query`, `version`, `peer` (address and port
+/// of the connection), `client` (the address of who asks, behind proxies that the server trusts), `host`, `scheme`,
+/// `http.header.NAME`, `http.path.NAME` and `http.query.NAME`.
+///
+/// # Event streams
+/// A route with [`Route::events`] opens a stream of server-sent events (HTML, section 9.2) for each request, and sends on it what
+/// comes on its inbox. Text, JSON and XML are the data; `sse.event`, `sse.id` and `sse.retry` set the other fields. With
+/// [`Route::topic`] a client gets what has its topic as `sse.topic`, and what has none. Each event is encoded once. A client that
+/// does not keep up is closed, and slows nobody; it comes again, and names the last event that it has: it gets what it missed, as
+/// far as that is kept, and all that is kept where the event is not known. The streams end when the flow stops. An event is
+/// delivered when it waits for all clients of the moment, however many these are.
+///
+/// # WebSockets
+/// A route with [`Route::web_socket`] (feature `websocket`) opens a WebSocket (RFC 6455) for each request. A message leaves by the
+/// route's outbox, text as text and binary as bytes, with the attributes of the request and `websocket.connection`. An event on
+/// its inbox goes to the connection that this attribute names, so what is derived from a message goes back to its sender; without
+/// the attribute it goes to all. With an error it is told to the sender as JSON, as an HTTP client gets it; with the attribute
+/// `websocket.close`, a code, it closes. A connection is not read while the flow has no room for its last message. One that does
+/// not keep up is closed with 1008, one that is silent is pinged, and when the flow stops, what was taken in is answered before
+/// each is closed with 1001. An event is delivered when it waits for its connection. There are none over HTTP/2.
+///
 /// # Ports
-/// Inboxes: `inbox`, and any other name that a connection uses, for any format: all of them take replies. Outboxes: those that the
-/// routes name; without a route, `outbox`. It gives nothing for an empty body, XML, text (JSON too, as it came) or bytes, by the
+/// Inboxes: `inbox`, and any other name that a connection uses, for any format: all of them take replies, but for those that feed
+/// event streams and WebSockets. Outboxes: those that the routes name; without a route, `outbox`; with an access log, `access`. It gives nothing for an empty body, XML, text (JSON too, as it came) or bytes, by the
 /// content type. It is an endpoint: the flow may lead back to it.
 ///
 /// # Settings
-/// Where it listens, its routes (`route`), its realm (`with_realm`), TLS (`with_tls`), and what a client may ask for (`with_limits`):
+/// Where it listens, its routes (`route`), its realm (`with_realm`), TLS (`with_tls`), the proxies that it believes (`trusting`), which
+/// pages of other origins may call it (`with_cors`: `origins`, `methods`, `headers`, `expose`, `credentials`, `max-age`), whether an
+/// event tells of each answer (`with_access_log`: `common`, `combined` or `short`), and what a client may ask for (`with_limits`):
 ///
 /// | name | default | meaning |
 /// |---|---|---|
@@ -48,11 +78,43 @@ use crate::tls::Tls;
 /// | `deadline` | 30 s | how long a request may take to its answer, and its event's deadline; later: 504 |
 /// | `idle-time` | 60 s | how long a connection may stay open without a request |
 /// | `handshake-time` | 10 s | how long a TLS handshake may take |
-/// | `connections` | 1,024 | how many connections may be open at once; beyond: 503 |
+/// | `connections` | 1,024 | how many connections may be open at once, event streams and WebSockets too; beyond: 503 |
 /// | `streams` | 128 | how many requests one HTTP/2 connection may have open at once |
 ///
+/// Its event streams (`with_event_streams`):
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `backlog` | 256 | how many events may wait for one client; one that is further behind is closed |
+/// | `history` | 256 | how many of the last events are kept, from the first with an id on, for clients that come again |
+/// | `heartbeat` | 15 s | after what time without an event a comment is sent; it keeps proxies, and finds clients that are gone |
+/// | `retry` | none | after what time a client is told to come again |
+///
+/// Its WebSockets (`with_web_sockets`):
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `origins` | the own host | from which origins a browser may connect; `*` is any, and what sends none is no browser |
+/// | `protocols` | none | the subprotocols that are spoken |
+/// | `presence` | `false` | whether the flow is told of opening and closing, by `websocket.event` and `websocket.code` |
+/// | `limits.message-size`, `limits.frame-size` | 1 MiB | how many bytes a message and one frame of it may have; beyond: 1009 |
+/// | `limits.backlog` | 256 | how many messages may wait for one client; beyond: 1008 |
+/// | `limits.heartbeat` | 20 s | after what silence a client is pinged |
+/// | `limits.patience` | 20 s | how long it may take to answer that, and to take what is sent |
+/// | `limits.close-time` | 2 s | how long it may take to close |
+///
 /// # Errors
-/// None of its own: a request that cannot be taken is answered at once. An event that comes back with an error is answered with
+/// A request that cannot be taken is answered at once. An event for event streams or WebSockets fails:
+///
+/// | kind | when |
+/// |---|---|
+/// | `Malformed` | an attribute cannot be a field of a server-sent event, or no code to close with |
+/// | `Unsupported` | a server-sent event is not UTF-8 text |
+/// | `Gone` | the WebSocket that it names has closed |
+/// | `Overloaded` | the WebSocket that it names does not keep up, and was closed |
+/// | its own | it has an error, and is for more than one client |
+///
+/// An event that comes back with an error is answered with
 /// the status of its kind:
 ///
 /// | kind | status |
@@ -98,11 +160,19 @@ pub struct HttpServer {
     listen: Listen,
     routes: Vec<Route>,
     limits: HttpLimits,
+    event_streams: EventStreamSettings,
+    #[cfg(feature = "websocket")]
+    web_sockets: WebSocketSettings,
+    cors: Option<Cors>,
+    access: Option<AccessLog>,
+    trusted: Vec<String>,
     realm: String,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
     pending: Arc<Pending>,
     counters: Arc<Counters>,
+    /// There from the start on.
+    reception: Option<Arc<Reception>>,
 }
 
 impl HttpServer {
@@ -123,11 +193,18 @@ impl HttpServer {
             listen,
             routes: Vec::new(),
             limits: HttpLimits::default(),
+            event_streams: EventStreamSettings::default(),
+            #[cfg(feature = "websocket")]
+            web_sockets: WebSocketSettings::default(),
+            cors: None,
+            access: None,
+            trusted: Vec::new(),
             realm: "playhouse".to_owned(),
             #[cfg(feature = "tls")]
             tls: None,
             pending: Arc::new(Pending::new()),
             counters: Arc::default(),
+            reception: None,
         }
     }
 
@@ -142,6 +219,46 @@ impl HttpServer {
     #[must_use]
     pub fn with_limits(mut self, limits: HttpLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets how the event streams of all routes are kept.
+    #[must_use]
+    pub fn with_event_streams(mut self, settings: EventStreamSettings) -> Self {
+        self.event_streams = settings;
+        self
+    }
+
+    /// Sets how the WebSockets of all routes are kept.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn with_web_sockets(mut self, settings: WebSocketSettings) -> Self {
+        self.web_sockets = settings;
+        self
+    }
+
+    /// Lets pages of other origins call the server from a browser. Rules that make no sense stop the start of the flow.
+    #[must_use]
+    pub fn with_cors(mut self, cors: Cors) -> Self {
+        self.cors = Some(cors);
+        self
+    }
+
+    /// Sends a record of each answer from the outbox `access`, when the answer has gone: `form` says what its payload is, and its
+    /// attributes are `access.client`, `peer`, `method`, `uri`, `version`, `host`, `status`, `bytes`, `milliseconds`, `id`,
+    /// `referer` and `agent`. A record that finds no room is dropped, and counted: it never keeps an answer waiting.
+    #[must_use]
+    pub fn with_access_log(mut self, form: AccessLog) -> Self {
+        self.access = Some(form);
+        self
+    }
+
+    /// Believes the proxies of these networks, such as `10.0.0.0/8`, when they say who the client is: in `Forwarded` or
+    /// `X-Forwarded-For`, `-Proto` and `-Host`. The client is the first, from the right, that is none of them. What is no network
+    /// stops the start of the flow.
+    #[must_use]
+    pub fn trusting<T: Into<String>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
+        self.trusted.extend(networks.into_iter().map(Into::into));
         self
     }
 
@@ -170,6 +287,14 @@ impl HttpServer {
         if self.routes.is_empty() { vec![Route::otherwise()] } else { self.routes.clone() }
     }
 
+    fn access_rules(&self, outboxes: &[&str]) -> Result<Option<AccessRules>> {
+        let Some(form) = self.access else { return Ok(None) };
+        if outboxes.contains(&ACCESS) {
+            return Err(Error::malformed("the outbox `access` is the access log's; expected another one for a route"));
+        }
+        Ok(Some(AccessRules { form, outbox: outboxes.len() }))
+    }
+
     fn challenge(&self) -> Result<HeaderValue> {
         let realm = self.realm.replace('\\', "\\\\").replace('"', "\\\"");
         HeaderValue::try_from(format!("Basic realm=\"{realm}\", charset=\"UTF-8\"")).map_err(|error| {
@@ -181,13 +306,25 @@ impl HttpServer {
 impl Light for HttpServer {
     fn ports(&self) -> Ports {
         let ports = Ports::endpoint(Format::ANY).with_any_inbox().concurrent();
-        outboxes(&self.effective_routes())
-            .into_iter()
-            .fold(ports, |ports, name| ports.with_outbox(name.to_owned(), Format::ANY))
+        let routes = self.effective_routes();
+        let inboxes = routes.iter().filter_map(|route| Some(route.opens.as_ref()?.inbox.clone()));
+        let ports = inboxes.fold(ports, |ports, name| {
+            let is_known = ports.inboxes().iter().any(|port| port.name() == name);
+            if is_known { ports } else { ports.with_inbox(name, Format::ANY) }
+        });
+        let names = outboxes(&routes);
+        let access = self.access.map(|_| ACCESS).filter(|name| !names.contains(name));
+        names.into_iter().chain(access).fold(ports, |ports, name| ports.with_outbox(name.to_owned(), Format::ANY))
     }
 
     async fn start(&mut self, context: Context) -> Result<()> {
-        let routes = Routes::new(&self.effective_routes())?;
+        let routes = self.effective_routes();
+        let lives = Lives::new(&routes, &self.event_streams, &self.counters)?;
+        let access = self.access_rules(&outboxes(&routes))?;
+        let cors = self.cors.as_ref().map(CorsRules::new).transpose()?;
+        let trusted = Trusted::new(&self.trusted)?;
+        let routes = Routes::new(&routes)?;
+        let tick = self.limits.tick().min(self.event_streams.tick());
         let challenge = self.challenge()?;
         let listener = self.listen.open().await?;
         let reception = Arc::new(Reception {
@@ -197,18 +334,33 @@ impl Light for HttpServer {
             #[cfg(feature = "tls")]
             tls: self.tls.as_ref().map(|tls| tls.acceptor(&[HTTP2, HTTP1])),
             emitter: context.emitter()?,
-            clock: Clock::new(self.limits.tick()),
+            lives,
+            cors,
+            access,
+            trusted,
+            #[cfg(feature = "websocket")]
+            web_sockets: self.web_sockets.clone(),
+            #[cfg(feature = "websocket")]
+            stop: context.stopping(),
+            clock: Clock::new(tick),
+            tick,
             limits: self.limits.clone(),
             pending: self.pending.clone(),
             counters: self.counters.clone(),
             stopping: AtomicBool::new(false),
         });
+        self.reception = Some(reception.clone());
         let (listener, stopping) = (Listener::new(listener), context.stopping());
         context.spawn("accept", move || accept(listener.clone(), reception.clone(), stopping.clone()));
         Ok(())
     }
 
-    fn handle(&self, event: &Event, _: &mut Outbox) -> Result<()> {
+    fn handle(&self, event: &Event, out: &mut Outbox) -> Result<()> {
+        if let Some(reception) = &self.reception
+            && let Some(live) = reception.lives.get(out.inbox())
+        {
+            return live.send(event, reception.clock.now());
+        }
         let reply = Reply {
             payload: event.payload().clone(),
             attributes: event.attributes().clone(),

@@ -149,10 +149,10 @@ impl HttpCall {
         let mut parts = request.into_parts().0;
         parts.headers.extend(self.headers);
         let limits = HttpLimits::default();
-        let admission = admit(&table, &limits, &parts, Some(self.body.len() as u64));
+        let admission = admit(&table, &limits, &parts, Some(self.body.len() as u64), false);
         let allow = table.allow_for(parts.uri.path()).clone();
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
-        let head = |parts, variables: Variables| Head { parts, peer, variables };
+        let head = |parts, variables: Variables| Head { parts, peer, variables, forwarded: None, scheme: "http" };
         let refused = |head: Head, refusal: Refusal| Err(HttpAnswer::of(refuse(refusal, asked(&head, &allow, None))));
         let (address, head) = match admission {
             Ok(Admission::Admitted(address, variables)) => (address, head(parts, variables)),
@@ -166,7 +166,10 @@ impl HttpCall {
             Ok(payload) => payload,
             Err(error) => return refused(head, error.into()),
         };
-        let outbox = outboxes(routes)[table.target(address).outbox].to_owned();
+        let Some(outbox) = table.target(address).outbox else {
+            return refused(head, Error::unsupported("what this route opens needs a server that runs").into());
+        };
+        let outbox = outboxes(routes)[outbox].to_owned();
         Ok(HttpExchange { id: EventId::unique(), head: Arc::new(head), payload, outbox, allow })
     }
 }

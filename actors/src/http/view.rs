@@ -56,6 +56,12 @@ impl<'a> HttpRequest<'a> {
         self.0.attributes().text("http.peer").unwrap_or_default()
     }
 
+    /// Returns the address of the client, without a port: that of the connection, or what proxies say that the server trusts.
+    #[must_use]
+    pub fn client(self) -> Cow<'a, str> {
+        self.0.attributes().text("http.client").unwrap_or_default()
+    }
+
     /// Returns the variable `name` of the route's path, decoded.
     #[must_use]
     pub fn variable(self, name: &str) -> Option<Cow<'a, str>> {

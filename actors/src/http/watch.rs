@@ -44,6 +44,10 @@ pub(crate) struct Watch {
     blocked: AtomicBool,
     /// Whether the client may have sent what nobody read.
     unread: AtomicBool,
+    /// How many answers are open that last as long as the client wants them.
+    kept: AtomicU32,
+    /// Whether the connection is to end at once.
+    cut: AtomicBool,
     // Locked when a connection begins and by the sweep, never for a request.
     waker: Mutex<Option<Waker>>,
 }
@@ -57,6 +61,8 @@ impl Watch {
             open: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
             unread: AtomicBool::new(false),
+            kept: AtomicU32::new(0),
+            cut: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
     }
@@ -106,6 +112,29 @@ impl Watch {
 
     pub(crate) fn has_unread(&self) -> bool {
         self.unread.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn keep_more(&self) {
+        self.kept.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn keep_less(&self) {
+        self.kept.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Says whether an answer is open that lasts as long as the client wants it.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.load(Ordering::Acquire) > 0
+    }
+
+    /// Ends the connection, whatever it is doing.
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
     }
 
     pub(crate) fn open_more(&self) {

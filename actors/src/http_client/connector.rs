@@ -1,6 +1,5 @@
 //! How connections are made: TCP, and TLS over it for an `https` URL.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -9,7 +8,7 @@ use playhouse_engine::{Error, Result};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::HttpClientSettings;
-use crate::tls::{add_authorities, system_authorities};
+use crate::tls::roots;
 
 pub(super) type Connector = HttpsConnector<HttpConnector>;
 
@@ -26,18 +25,4 @@ pub(super) fn connector(is_https: bool, settings: &HttpClientSettings) -> Result
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp))
-}
-
-/// Reads the authorities that the system trusts, and those of a file.
-fn roots(file: Option<&Path>) -> Result<RootCertStore> {
-    let mut roots = system_authorities();
-    if let Some(path) = file {
-        add_authorities(&mut roots, path)?;
-    }
-    if roots.is_empty() {
-        let message = "no certificate authorities are known; install the system's (`ca-certificates`), or name a file of \
-                       them in the settings (`authorities`)";
-        return Err(Error::unavailable(message));
-    }
-    Ok(roots)
 }

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::pem::{Identity, add_authorities, no_pair, system_authorities};
+use super::pem::{Identity, add_authorities, no_pair, roots};
 
 /// What a client needs to speak TLS: whom it trusts, and what it shows of itself. A clone is a few reference counts.
 #[derive(Clone)]
@@ -38,12 +38,15 @@ impl TlsClient {
     /// # Errors
     /// `Unavailable` where the system has none.
     pub fn trusting_system() -> Result<Self> {
-        let roots = system_authorities();
-        if roots.is_empty() {
-            let message = "no certificate authorities are known; install the system's (`ca-certificates`)";
-            return Err(Error::unavailable(message));
-        }
-        Self::new(Arc::new(roots), None)
+        Self::trusting_system_and(None)
+    }
+
+    /// Trusts the authorities that the system trusts, and those in the PEM file `authorities`.
+    ///
+    /// # Errors
+    /// As [`TlsClient::trusting`] and [`TlsClient::trusting_system`].
+    pub fn trusting_system_and(authorities: Option<&Path>) -> Result<Self> {
+        Self::new(Arc::new(roots(authorities)?), None)
     }
 
     /// Shows a certificate to servers that ask for one: it, with those that vouch for it behind it, and its private key are read

@@ -45,7 +45,7 @@ pub(super) fn no_pair(error: rustls::Error) -> Error {
 }
 
 /// Adds the authorities in the PEM file `path`.
-pub(crate) fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<()> {
+pub(super) fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<()> {
     let name = shown(path);
     let before = roots.len();
     for certificate in CertificateDer::pem_slice_iter(&read(path)?) {
@@ -57,9 +57,23 @@ pub(crate) fn add_authorities(roots: &mut RootCertStore, path: &Path) -> Result<
     if roots.len() == before { Err(unreadable("certificate", &name)) } else { Ok(()) }
 }
 
+/// Returns the authorities that the system trusts, and those in the PEM file `beside`.
+pub(crate) fn roots(beside: Option<&Path>) -> Result<RootCertStore> {
+    let mut roots = system_authorities();
+    if let Some(path) = beside {
+        add_authorities(&mut roots, path)?;
+    }
+    if roots.is_empty() {
+        let message =
+            "no certificate authorities are known; install the system's (`ca-certificates`), or name a file of them";
+        return Err(Error::unavailable(message));
+    }
+    Ok(roots)
+}
+
 /// Returns the authorities that the system trusts. The system's, and not a list that is built in: an operator adds a company's own
 /// there, and updates are the system's.
-pub(crate) fn system_authorities() -> RootCertStore {
+fn system_authorities() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots

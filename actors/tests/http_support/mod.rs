@@ -4,10 +4,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use playhouse_actors::http::{HttpLimits, HttpServer, HttpStatistics};
-use playhouse_engine::{ActorRef, Director, Event, Ledger, Result, Running, map};
+use playhouse_engine::{ActorRef, Director, Emitter, Event, Ledger, Result, Running, map, source};
 
 /// How long a test waits for what should come at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -62,6 +63,33 @@ pub(crate) fn answer(director: &mut Director, http: ActorRef, reply: impl Fn(&Ev
     director.connect(http, actor);
     director.connect(actor, http);
     director.connect_error(actor, http);
+}
+
+/// Registers a source that does nothing but hand out the way into the flow, once this runs.
+pub(crate) fn feeder(director: &mut Director, name: &str) -> (ActorRef, Receiver<Emitter>) {
+    let (sender, receiver) = channel();
+    let feeder = director.register(
+        name.to_owned(),
+        source(move |emitter: Emitter| {
+            let sender = sender.clone();
+            async move {
+                // The test may have what it needs.
+                let _ = sender.send(emitter);
+                Ok(())
+            }
+        }),
+    );
+    (feeder, receiver)
+}
+
+/// Waits until what is counted is what is expected.
+#[track_caller]
+pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "{what} does not happen");
+        std::thread::yield_now();
+    }
 }
 
 /// A client that writes bytes and reads answers.
@@ -141,6 +169,27 @@ impl Client {
             answer.body = String::from_utf8(self.read.drain(..length).collect()).unwrap();
         }
         answer
+    }
+
+    /// Reads until `end` has come, and returns all up to there.
+    #[track_caller]
+    pub(crate) fn until(&mut self, end: &str) -> String {
+        loop {
+            if let Some(found) = self.read.windows(end.len()).position(|bytes| bytes == end.as_bytes()) {
+                return String::from_utf8(self.read.drain(..found + end.len()).collect()).unwrap();
+            }
+            let so_far = String::from_utf8_lossy(&self.read).into_owned();
+            assert!(self.read_more() > 0, "the connection ended before `{end}`: {so_far}");
+        }
+    }
+
+    /// Reads that many bytes.
+    #[track_caller]
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.read.len() < count {
+            assert!(self.read_more() > 0, "the connection ended after {:?}", self.read);
+        }
+        self.read.drain(..count).collect()
     }
 
     /// Waits until the server has closed, and returns what came before.
