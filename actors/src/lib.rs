@@ -2,6 +2,8 @@
 
 #[cfg(feature = "convert")]
 mod aside;
+#[cfg(any(feature = "http-client", feature = "smtp-out"))]
+mod authorities;
 #[cfg(feature = "auth")]
 mod basic_auth;
 mod batch;
@@ -41,6 +43,10 @@ pub mod router;
 mod set_attribute;
 #[cfg(feature = "cookie")]
 mod set_cookie;
+#[cfg(feature = "smtp-out")]
+mod smtp_sink;
+#[cfg(feature = "smtp-in")]
+mod smtp_source;
 mod span;
 mod split;
 #[cfg(test)]
@@ -97,6 +103,10 @@ pub use set_attribute::SetFromXml;
 pub use set_attribute::{Missing, Set, SetAttribute};
 #[cfg(feature = "cookie")]
 pub use set_cookie::{SameSite, SetCookie, SetCookieSettings};
+#[cfg(feature = "smtp-out")]
+pub use smtp_sink::{MailForm, RefusedRecipients, SmtpSink, SmtpSinkSettings, SmtpTls};
+#[cfg(feature = "smtp-in")]
+pub use smtp_source::{MailPayload, SmtpSource, SmtpSourceSettings};
 pub use split::{Split, SplitForm, SplitSettings};
 pub use stdout::{Stdout, StdoutSettings};
 #[cfg(feature = "template")]

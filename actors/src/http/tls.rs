@@ -68,6 +68,14 @@ impl Tls {
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
         Ok((stream, is_http2))
     }
+
+    /// Shakes hands for another protocol than HTTP.
+    #[cfg(feature = "smtp-in")]
+    pub(crate) async fn accept_any(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let mut config = ServerConfig::clone(self.0.config());
+        config.alpn_protocols.clear();
+        TlsAcceptor::from(Arc::new(config)).accept(socket).await
+    }
 }
 
 #[derive(Clone, Copy)]
