@@ -49,7 +49,7 @@ const GOOD_BYE: Duration = Duration::from_secs(1);
 /// The setting `form` says what a payload is:
 /// - `text`: the text. `mail.html` is the same in HTML, and `mail.attachments` a list as below.
 /// - `json`: an object with `from`, `to`, `cc`, `bcc`, `reply-to`, `subject`, `text`, `html` and `attachments`, a list of
-///   `{"name", "type", "base64"}`; other members mean nothing. What [`SmtpSource`](https://docs.rs/playhouse-actors) gives is such an object.
+///   `{"name", "type", "base64"}`; other members mean nothing. What `SmtpSource` gives is such an object.
 /// - `xml`: under the root, `To` (with commas), `Cc`, `Bcc`, `From`, `Subject`, `Body` for the text, and any other element for a
 ///   header of its name.
 ///
@@ -61,8 +61,8 @@ const GOOD_BYE: Duration = Duration::from_secs(1);
 /// are under way at once is its number of workers. A connection is kept for the next mail.
 ///
 /// # Ports
-/// Inbox: `inbox`, for any format. Outboxes, neither of which need be connected unless the settings say so: `outbox`, with the same event and the attribute
-/// `mail.message-id`; and with `refused-recipients = "send"` also `partial`, which must be connected, for what only some have: with
+/// Inbox: `inbox`, for any format. Outbox: `outbox`, which need not be connected, with the same event and the attribute
+/// `mail.message-id`. With `refused-recipients = "send"` also `partial`, which must be connected, for what only some have: with
 /// `mail.refused`, a list of `{"address", "code", "message"}`, and `mail.accepted`, a list of addresses.
 ///
 /// # Settings

@@ -6,6 +6,7 @@
 mod accept;
 mod accepts;
 mod boundary;
+mod command;
 mod connection;
 mod content;
 mod data;

@@ -28,7 +28,7 @@ impl<'b> Iterator for Parts<'b, '_> {
             if rest.is_empty() {
                 // A mail that was cut off still has its last part.
                 self.ended = true;
-                return self.begin.take().map(|begin| &self.body[begin..]);
+                return self.begin.map(|begin| &self.body[begin..]).filter(|part| !part.is_empty());
             }
             let line_end = memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
             self.next += line_end;

@@ -228,15 +228,18 @@ fn decoded<'b>(encoding: Option<&str>, body: &'b [u8]) -> Cow<'b, [u8]> {
 
 /// Makes text of bytes in a character set, with line ends as they are everywhere but in mail.
 fn text(bytes: &[u8], charset: Option<&str>) -> String {
-    let decoder = charset.and_then(|charset| charset_decoder(charset.as_bytes()));
-    let text = match (decoder, std::str::from_utf8(bytes)) {
-        (Some(decoder), _) => decoder(bytes),
-        (None, Ok(text)) => text.to_owned(),
-        // Who does not say it writes what Windows wrote.
-        (None, Err(_)) => match charset_decoder(b"windows-1252") {
-            Some(decoder) => decoder(bytes),
-            None => String::from_utf8_lossy(bytes).into_owned(),
-        },
+    let is = |name: &str| charset.is_some_and(|charset| charset.eq_ignore_ascii_case(name));
+    // Who says nothing, or ASCII which it is not, writes UTF-8 today, and wrote what Windows does.
+    let unsaid = charset.is_none() || is("us-ascii") || is("ascii");
+    let decoder = match std::str::from_utf8(bytes) {
+        Ok(text) if unsaid => return text.replace("\r\n", "\n"),
+        Err(_) if unsaid => charset_decoder(b"windows-1252"),
+        _ => charset.and_then(|charset| charset_decoder(charset.as_bytes())),
+    };
+    let text = match decoder {
+        Some(decoder) => decoder(bytes),
+        // UTF-8, which needs no decoder, or a name that nobody knows.
+        None => String::from_utf8_lossy(bytes).into_owned(),
     };
     text.replace("\r\n", "\n")
 }

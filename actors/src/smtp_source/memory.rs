@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What is taken at a time, so that not every line touches the count.
+/// What is taken at a time at most beyond what is needed, so that not every line of a large mail touches the count.
 const STEP: usize = 64 * 1024;
 
 /// The room that all connections share.
@@ -35,8 +35,8 @@ impl Share {
         if bytes <= self.bytes {
             return true;
         }
-        // A small mail takes what it needs, so that many of them fit.
-        let more = if self.bytes == 0 && bytes < STEP { bytes } else { (bytes - self.bytes).max(STEP) };
+        // A small mail takes little more than it needs, so that many of them fit.
+        let more = (bytes - self.bytes).max(self.bytes.min(STEP));
         let take = |left: usize| left.checked_sub(more);
         let taken = self.memory.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
         if taken {

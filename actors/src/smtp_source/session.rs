@@ -1,18 +1,23 @@
 //! One client's session as a state machine without I/O: it takes bytes, and says what is to be sent and done.
 
+mod security;
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use memchr::memchr;
-use playhouse_engine::{Kind, Result, Text};
+use playhouse_engine::Text;
 use smtp_proto::{
-    AUTH_LOGIN, AUTH_PLAIN, Error as Fault, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_SMTPUTF8, MailFrom, RcptTo, Request,
+    Error as Fault, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_SMTPUTF8, MailFrom, RcptTo, Request,
 };
 
 use super::accepts::Accepts;
+use super::command::{address_fault, has_huge_size, is_auth, is_for_postmaster};
 use super::data::{Data, DataLimits, Fed};
-use super::login::{Answered, Login};
+use super::login::Login;
 use super::memory::{Memory, Share};
 use super::reply::{self, Reply};
 use super::settings::SmtpSourceSettings;
@@ -189,6 +194,9 @@ impl Session {
         match request {
             Request::Ehlo { host } => self.hello(&host, true),
             Request::Helo { host } => self.hello(&host, false),
+            Request::Mail { from } if has_huge_size(line) => {
+                self.mail(MailFrom { size: usize::MAX, ..from });
+            }
             Request::Mail { from } => self.mail(from),
             Request::Rcpt { mut to } => {
                 // The parser takes it for nobody, as it does `<>`.
@@ -291,7 +299,7 @@ impl Session {
         None
     }
 
-    /// Asks for the mail that is about to come, or refuses it.
+    /// Asks for the mail that is about to come, or ends the session.
     pub(crate) fn begin(&mut self, refusal: Option<Reply>) {
         match refusal {
             None => {
@@ -300,11 +308,7 @@ impl Session {
                 self.phase = Phase::Data(Box::new(Data::new(DataLimits { size, line_size }, share)));
                 self.output.extend_from_slice(b"354 end the mail by a line with a dot alone\r\n");
             }
-            Some(refusal) => {
-                self.phase = Phase::Command;
-                self.forget();
-                self.refuse(&refusal);
-            }
+            Some(refusal) => self.close(&refusal),
         }
     }
 
@@ -334,89 +338,6 @@ impl Session {
         self.say(reply);
     }
 
-    fn start_tls(&mut self) -> Option<Step> {
-        if !self.rules.offers_tls {
-            self.refuse(&reply::NOT_OFFERED);
-        } else if self.tls || self.helo.is_none() {
-            self.refuse(&reply::OUT_OF_ORDER);
-        } else {
-            self.say(&reply::GO_AHEAD_WITH_TLS);
-            self.phase = Phase::Outside;
-            return Some(Step::StartTls);
-        }
-        None
-    }
-
-    /// Begins anew, over TLS. What came before the handshake is forgotten: it may be somebody else's (CVE-2011-0411).
-    pub(crate) fn secured(&mut self) {
-        self.input.clear();
-        self.tls = true;
-        self.helo = None;
-        self.forget();
-        self.phase = Phase::Command;
-    }
-
-    fn auth(&mut self, mechanism: u64, initial: &str) -> Option<Step> {
-        if !self.rules.has_users {
-            self.refuse(&reply::NOT_OFFERED);
-        } else if !self.tls {
-            self.refuse(&reply::TLS_FOR_AUTH);
-        } else if self.helo.is_none() || self.user.is_some() || self.from.is_some() {
-            self.refuse(&reply::OUT_OF_ORDER);
-        } else {
-            self.phase = Phase::Login(match mechanism {
-                AUTH_PLAIN => Login::Plain,
-                AUTH_LOGIN => Login::User,
-                _ => {
-                    self.refuse(&reply::UNKNOWN_MECHANISM);
-                    return None;
-                }
-            });
-            match initial.trim() {
-                "" => self.ask(),
-                initial => return self.go_on_with_login(initial.as_bytes()),
-            }
-        }
-        None
-    }
-
-    fn ask(&mut self) {
-        if let Phase::Login(login) = &self.phase {
-            self.output.extend_from_slice(login.question());
-        }
-    }
-
-    fn go_on_with_login(&mut self, line: &[u8]) -> Option<Step> {
-        let Phase::Login(login) = std::mem::replace(&mut self.phase, Phase::Command) else { return None };
-        match login.answered(line) {
-            Ok(Answered::Done { user, password }) => {
-                self.phase = Phase::Outside;
-                return Some(Step::Check { user, password });
-            }
-            Ok(Answered::Next(next)) => {
-                self.phase = Phase::Login(next);
-                self.ask();
-            }
-            Err(refusal) => self.refuse(&refusal),
-        }
-        None
-    }
-
-    /// Tells the client whether its password is right.
-    pub(crate) fn checked(&mut self, outcome: Result<Text>) {
-        self.phase = Phase::Command;
-        match outcome {
-            Ok(user) => {
-                self.user = Some(user);
-                self.say(&reply::LOGGED_IN);
-            }
-            Err(error) => self.refuse(&match error.kind() {
-                Kind::Unauthorized | Kind::Forbidden | Kind::Malformed => reply::WRONG_PASSWORD,
-                _ => reply::AUTH_UNAVAILABLE,
-            }),
-        }
-    }
-
     /// Ends the session with a last word.
     pub(crate) fn close(&mut self, reply: &Reply) {
         self.say(reply);
@@ -444,35 +365,3 @@ impl Session {
     }
 }
 
-/// Says what is wrong with an address, where something is.
-fn address_fault(address: &str, has_utf8: bool, may_be_empty: bool) -> Option<Reply> {
-    // The parser takes quotes away, and without them such an address would be another one.
-    let needs_quotes = |letter: char| letter.is_ascii_control() || " \"(),:;<>@[\\]".contains(letter);
-    let is_wrong = match address.rsplit_once('@') {
-        _ if address.is_empty() => !may_be_empty,
-        _ if !may_be_empty && address == "postmaster" => false,
-        None => true,
-        Some((user, domain)) => {
-            let domain = domain.strip_prefix('[').and_then(|literal| literal.strip_suffix(']')).unwrap_or(domain);
-            user.is_empty() || user.contains(needs_quotes) || !is_domain(domain)
-        }
-    };
-    if is_wrong {
-        return Some(reply::BAD_ADDRESS);
-    }
-    (!has_utf8 && !address.is_ascii()).then_some(reply::NEEDS_SMTPUTF8)
-}
-
-fn is_domain(domain: &str) -> bool {
-    let may_be_in = |letter: char| letter.is_alphanumeric() || "-._:".contains(letter) || !letter.is_ascii();
-    !domain.is_empty() && !domain.starts_with('.') && domain.chars().all(may_be_in)
-}
-
-fn is_for_postmaster(line: &[u8]) -> bool {
-    const POSTMASTER: &[u8] = b"<postmaster>";
-    line.windows(POSTMASTER.len()).any(|part| part.eq_ignore_ascii_case(POSTMASTER))
-}
-
-fn is_auth(line: &[u8]) -> bool {
-    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"auth"))
-}
