@@ -228,7 +228,10 @@ impl Actor for SmtpSink {
             let is_refused = |address: &String| refused.iter().any(|one| one.address == *address);
             let accepted: Value = to.into_iter().filter(|address| !is_refused(address)).map(Value::from).collect();
             let refused: Value = refused.iter().map(Refused::to_json).collect();
-            out.push_to(PARTIAL, sent.with_attribute("mail.accepted", accepted).with_attribute("mail.refused", refused));
+            out.push_to(
+                PARTIAL,
+                sent.with_attribute("mail.accepted", accepted).with_attribute("mail.refused", refused),
+            );
         }
         Ok(())
     }

@@ -39,7 +39,10 @@ impl Server {
         let outputs = testing::feed(&self.sink(settings), event).await.unwrap();
         assert_eq!((outputs.len(), outputs[0].outbox.as_str()), (1, "outbox"));
         let mail = self.python.line().unwrap();
-        assert_eq!(outputs[0].event.attribute("mail.message-id").unwrap().to_string(), mail["message_id"].as_str().unwrap());
+        assert_eq!(
+            outputs[0].event.attribute("mail.message-id").unwrap().to_string(),
+            mail["message_id"].as_str().unwrap()
+        );
         assert_eq!((&mail["defects"], &mail["seven_bit"], &mail["date"]), (&json!([]), &json!(true), &json!("True")));
         mail
     }
@@ -63,7 +66,10 @@ fn kind<T: std::fmt::Debug>(outcome: Result<T>) -> (Kind, String) {
 async fn a_text_goes_out_as_the_attributes_say() {
     let mut server = Server::start(&json!({}));
     let event = Event::new("Grüße, 日本語 🎭\n.\n..\nend\n")
-        .with_attribute("mail.to", json!(["Bob Jürgens <bob@x.test>", {"address": "c@x.test", "name": "Доктор Ж., \"Q\""}]))
+        .with_attribute(
+            "mail.to",
+            json!(["Bob Jürgens <bob@x.test>", {"address": "c@x.test", "name": "Доктор Ж., \"Q\""}]),
+        )
         .with_attribute("mail.cc", "d@x.test")
         .with_attribute("mail.bcc", "secret@x.test")
         .with_attribute("mail.reply-to", "answers@x.test")
@@ -98,10 +104,13 @@ async fn json_and_xml_payloads_are_mails() {
     let mail = server.sent(event, SmtpSinkSettings { form, ..SmtpSinkSettings::default() }).await;
     assert_eq!(mail["from"], json!([["Ada", "ada@x.test"]]));
     assert_eq!(mail["text"].as_str().map(str::trim_end), Some("see"));
-    assert_eq!(mail["attachments"], json!([
-        ["Übersicht – 日本 (1).bin", "application/octet-stream", bytes],
-        ["a.csv", "text/csv", STANDARD.encode("a;ü\r\n")],
-    ]));
+    assert_eq!(
+        mail["attachments"],
+        json!([
+            ["Übersicht – 日本 (1).bin", "application/octet-stream", bytes],
+            ["a.csv", "text/csv", STANDARD.encode("a;ü\r\n")],
+        ])
+    );
     let document = "<m><To>bob@x.test, c@x.test</To><From>ada</From><Subject>Größe</Subject><X-Order>7</X-Order>\
                     <Body>one &amp; two\n</Body></m>";
     let (form, domain) = (MailForm::Xml, Some("y.test".to_owned()));
@@ -133,7 +142,8 @@ async fn a_connection_is_kept_and_one_that_was_closed_is_made_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_server_refuses_is_an_error_of_its_kind_and_the_next_mail_goes_through() {
     let mut server = Server::start(&json!({}));
-    let sink = server.sink(SmtpSinkSettings { data_deadline: Duration::from_millis(700), ..SmtpSinkSettings::default() });
+    let sink =
+        server.sink(SmtpSinkSettings { data_deadline: Duration::from_millis(700), ..SmtpSinkSettings::default() });
     let from = |sender: &str, recipients: &str| to(recipients).with_attribute("mail.from", format!("{sender}@x.test"));
     for (sender, recipients, expected) in [
         ("a", "r550@x.test", Kind::Unprocessable),
@@ -156,7 +166,9 @@ async fn what_a_server_refuses_is_an_error_of_its_kind_and_the_next_mail_goes_th
     }
     let (_, message) = kind(testing::feed(&sink, from("a", "bob@x.test, r550@x.test, r451@x.test")).await);
     assert!(
-        message.ends_with("refused `r550@x.test` (550 as you wish), `r451@x.test` (451 as you wish); the mail was sent to nobody"),
+        message.ends_with(
+            "refused `r550@x.test` (550 as you wish), `r451@x.test` (451 as you wish); the mail was sent to nobody"
+        ),
         "{message}"
     );
 }
@@ -188,7 +200,8 @@ async fn a_mail_without_a_recipient_fails() {
     let sink = SmtpSink::to("127.0.0.1:1", settings()).unwrap();
     let (found, message) = kind(testing::feed(&sink, Event::new("x")).await);
     assert_eq!(found, Kind::Malformed, "{message}");
-    let (found, _) = kind(testing::feed(&sink, to("bob@x.test").with_attribute("mail.subject", "a\r\nBcc: e@x.test")).await);
+    let (found, _) =
+        kind(testing::feed(&sink, to("bob@x.test").with_attribute("mail.subject", "a\r\nBcc: e@x.test")).await);
     assert_eq!(found, Kind::Malformed);
     // And where nobody listens, it is worth another try.
     assert_eq!(kind(testing::feed(&sink, to("bob@x.test")).await).0, Kind::Unavailable);
@@ -224,7 +237,8 @@ async fn tls_and_passwords_are_as_the_settings_say() {
     assert_eq!(implicit.sent(to("bob@x.test"), plain).await["tls"], true);
     // Where `STARTTLS` is not offered, nothing is sent.
     let without = Server::start(&json!({}));
-    let (found, message) = kind(testing::feed(&without.sink(login(SmtpTls::Starttls, "lovelace")), to("bob@x.test")).await);
+    let (found, message) =
+        kind(testing::feed(&without.sink(login(SmtpTls::Starttls, "lovelace")), to("bob@x.test")).await);
     assert!(found == Kind::Unsupported && message.contains("does not offer `STARTTLS`"), "{message}");
 }
 
@@ -270,11 +284,8 @@ async fn what_is_injected_before_tls_is_not_believed() {
         "220 go\r\n250-hi\r\n250 AUTH PLAIN\r\n250 ok\r\n250 ok\r\n354 go\r\n250 taken\r\n",
     ]);
     let certificate = Certificate::new();
-    let secure = SmtpSinkSettings {
-        tls: Some(SmtpTls::Starttls),
-        authorities: Some(certificate.cert().into()),
-        ..settings()
-    };
+    let secure =
+        SmtpSinkSettings { tls: Some(SmtpTls::Starttls), authorities: Some(certificate.cert().into()), ..settings() };
     let sink = SmtpSink::to(&address, secure).unwrap();
     let (found, message) = kind(testing::feed(&sink, to("bob@x.test")).await);
     assert!(found == Kind::Unavailable, "{message}");
@@ -298,7 +309,8 @@ async fn a_server_that_makes_no_sense_is_an_error_in_time() {
         let began = Instant::now();
         let (address, told) = scripted(script.clone());
         let limit = Duration::from_millis(500);
-        let quick = SmtpSinkSettings { connect_deadline: limit, command_deadline: limit, data_deadline: limit, ..settings() };
+        let quick =
+            SmtpSinkSettings { connect_deadline: limit, command_deadline: limit, data_deadline: limit, ..settings() };
         let sink = SmtpSink::to(&address, quick).unwrap();
         let (found, message) = kind(testing::feed(&sink, to("bob@x.test")).await);
         assert_eq!(found, expected, "{script:?}: {message}");
@@ -329,7 +341,8 @@ async fn a_retry_brings_a_mail_through_when_the_server_is_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_sink_sends_the_source_reads() {
     let source = smtp_support::Source::start(|source| source, |_| Ok(())).await;
-    let sink = SmtpSink::to(&source.address.to_string(), SmtpSinkSettings { form: MailForm::Json, ..settings() }).unwrap();
+    let sink =
+        SmtpSink::to(&source.address.to_string(), SmtpSinkSettings { form: MailForm::Json, ..settings() }).unwrap();
     let bytes = STANDARD.encode((0..=255).collect::<Vec<u8>>());
     let mail = json!({
         "to": [{"address": "bob@x.test", "name": "Bob Ünger"}, {"address": "jürgen@x.test"}],
@@ -350,7 +363,28 @@ async fn what_the_sink_sends_the_source_reads() {
     for (name, value) in mail.as_object().unwrap() {
         assert_eq!(again[name], *value, "{name}");
     }
-    // A recipient that the source refuses is told of.
-    drop(sink);
+    source.stop().await;
+}
+
+#[cfg(feature = "smtp-in")]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_is_known_where_all_is_said_at_once_too() {
+    let accepts = vec!["x.test".to_owned()];
+    let accepting = playhouse_actors::SmtpSourceSettings { accepts, size: 5000, ..Default::default() };
+    let source = smtp_support::Source::start(|source| source.with_settings(accepting), |_| Ok(())).await;
+    let server = source.address.to_string();
+    let all_or_none = SmtpSink::to(&server, settings()).unwrap();
+    let (found, message) = kind(testing::feed(&all_or_none, to("a@x.test, b@y.test")).await);
+    assert_eq!(found, Kind::Unprocessable);
+    assert!(message.contains("refused `b@y.test` (550 no mail is taken for this recipient)"), "{message}");
+    let large = Event::new("x\n".repeat(5000)).with_attribute("mail.to", "a@x.test");
+    assert_eq!(kind(testing::feed(&all_or_none, large).await).0, Kind::TooLarge);
+    let refused_recipients = RefusedRecipients::Send;
+    let partial = SmtpSink::to(&server, SmtpSinkSettings { refused_recipients, ..settings() }).unwrap();
+    let outputs = testing::feed(&partial, to("a@x.test, b@y.test, c@x.test")).await.unwrap();
+    assert_eq!(outputs[0].outbox, "partial");
+    assert_eq!(source.next().text("mail.to"), "[\"a@x.test\",\"c@x.test\"]");
+    testing::feed(&all_or_none, to("a@x.test")).await.unwrap();
+    assert_eq!(source.next().text("mail.to"), "[\"a@x.test\"]");
     source.stop().await;
 }

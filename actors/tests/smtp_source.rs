@@ -203,7 +203,8 @@ async fn until(arrived: &AtomicUsize, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_room_or_in_time_a_client_is_told_to_come_again() {
-    let (source, open, arrived) = gated(SmtpSourceSettings { deadline: Duration::from_millis(700), ..settings() }).await;
+    let (source, open, arrived) =
+        gated(SmtpSourceSettings { deadline: Duration::from_millis(700), ..settings() }).await;
     let begin = Instant::now();
     let mut waiting: Vec<Client> = (0..6).map(|_| source.greeted()).collect();
     for client in &mut waiting {

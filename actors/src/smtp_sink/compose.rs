@@ -77,7 +77,8 @@ pub(super) fn compose(letter: Letter, id: &str, recipients: usize, size: usize) 
     }
     if letter.to.is_empty() && letter.cc.is_empty() {
         // A mail needs one of them (RFC 5322), be it a group of nobody.
-        builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("To"), "undisclosed-recipients:;".to_owned()));
+        builder = builder
+            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("To"), "undisclosed-recipients:;".to_owned()));
     }
     if let Some(subject) = &letter.subject {
         builder = builder.subject(subject.as_str());
@@ -92,11 +93,17 @@ pub(super) fn compose(letter: Letter, id: &str, recipients: usize, size: usize) 
     let envelope = lettre::address::Envelope::new(Some(from.email.clone()), vec![from.email.clone()])
         .map_err(|error| Error::internal("a mail has no envelope").caused_by(error))?;
     builder = builder.envelope(envelope);
-    let message = match parts(letter)? {
-        Parts::One(part) => builder.singlepart(part),
-        Parts::Several(parts) => builder.multipart(parts),
+    let ends_itself = letter.html.as_ref().or(letter.text.as_ref()).is_some_and(|text| text.ends_with('\n'));
+    let (message, is_one) = match parts(letter)? {
+        Parts::One(part) => (builder.singlepart(part), true),
+        Parts::Several(parts) => (builder.multipart(parts), false),
     };
-    let bytes = message.map_err(|error| Error::malformed("the mail cannot be written").caused_by(error))?.formatted();
+    let message = message.map_err(|error| Error::malformed("the mail cannot be written").caused_by(error))?;
+    let mut bytes = message.formatted();
+    if is_one && ends_itself && bytes.ends_with(b"\r\n\r\n") {
+        // The end of a line that is lettre's and not the text's.
+        bytes.truncate(bytes.len() - 2);
+    }
     if bytes.len() > size {
         return Err(Error::too_large(format!("the mail has {} bytes; expected at most {size}", bytes.len())));
     }

@@ -98,7 +98,9 @@ impl Server {
                 written.map_err(|error| if number == 0 { gone(self.lost(error)) } else { self.lost(error).into() })?;
             }
             let reply = self.in_time(what, connection.reply()).await?;
-            replies.push(reply.map_err(|error| if number == 0 { gone(self.lost(error)) } else { self.lost(error).into() })?);
+            replies.push(
+                reply.map_err(|error| if number == 0 { gone(self.lost(error)) } else { self.lost(error).into() })?,
+            );
             // A server that says so closes, and answers nothing more.
             if replies.last().is_some_and(|reply| reply.code == 421 || (number == 0 && !at_once && !reply.is_yes())) {
                 break;

@@ -150,9 +150,10 @@ impl<'e> Said<'e> {
 fn text_of(payload: &Payload) -> Result<Option<String>> {
     match payload {
         Payload::Empty => Ok(None),
-        other => other.as_text().map(|text| Some(text.into_owned())).map_err(|error| {
-            Error::unsupported("expected a payload that can be the text of a mail").caused_by(error)
-        }),
+        other => other
+            .as_text()
+            .map(|text| Some(text.into_owned()))
+            .map_err(|error| Error::unsupported("expected a payload that can be the text of a mail").caused_by(error)),
     }
 }
 
@@ -255,7 +256,8 @@ mod tests {
         for empty in [json!(null), json!(""), json!(" , "), json!([])] {
             assert!(mailboxes("to", &empty).unwrap().is_empty());
         }
-        for wrong in [json!("ada"), json!(7), json!([["a@b.test"]]), json!({"name": "x"}), json!("a@b@c"), json!("<>")] {
+        for wrong in [json!("ada"), json!(7), json!([["a@b.test"]]), json!({"name": "x"}), json!("a@b@c"), json!("<>")]
+        {
             assert_eq!(mailboxes("to", &wrong).unwrap_err().kind(), Kind::Malformed, "{wrong}");
         }
     }
@@ -300,7 +302,8 @@ mod tests {
 
     #[test]
     fn each_recipient_is_named_once() {
-        let event = Event::new("x").with_attribute("mail.to", "a@x.test, b@x.test").with_attribute("mail.bcc", "a@x.test");
+        let event =
+            Event::new("x").with_attribute("mail.to", "a@x.test, b@x.test").with_attribute("mail.bcc", "a@x.test");
         assert_eq!(Letter::of(&event, &settings()).unwrap().recipients().len(), 2);
     }
 }

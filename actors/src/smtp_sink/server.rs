@@ -41,7 +41,8 @@ impl Server {
     /// # Errors
     /// `Malformed` with all that makes no sense; `Unavailable` where no certificate authorities are known.
     pub(super) fn new(name: &str, settings: &SmtpSinkSettings) -> Result<Self> {
-        let malformed = |problem: &str| Error::malformed(format!("no mail can go to `{}`: {problem}", name.escape_debug()));
+        let malformed =
+            |problem: &str| Error::malformed(format!("no mail can go to `{}`: {problem}", name.escape_debug()));
         let (host, port) = name.rsplit_once(':').ok_or_else(|| malformed("expected `host:port`"))?;
         let port = port.parse().map_err(|error| malformed("expected a port from 1 to 65535").caused_by(error))?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -49,7 +50,8 @@ impl Server {
         if host.is_empty() || host.contains(is_wrong) {
             return Err(malformed("expected the name or the address of a host"));
         }
-        let is_here = host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|host: IpAddr| host.is_loopback());
+        let is_here =
+            host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|host: IpAddr| host.is_loopback());
         let tls = settings.tls.unwrap_or(if is_here { SmtpTls::None } else { SmtpTls::Starttls });
         let login = match (&settings.user, &settings.password) {
             (None, None) => None,
@@ -124,7 +126,8 @@ impl Server {
     async fn hello(&self, connection: &mut Connection, name: &str) -> Result<()> {
         let command = format!("EHLO {name}");
         self.say(connection, &command, "EHLO").await?;
-        let (reply, abilities) = self.in_time("EHLO", connection.hello_reply()).await?.map_err(|error| self.lost(error))?;
+        let (reply, abilities) =
+            self.in_time("EHLO", connection.hello_reply()).await?.map_err(|error| self.lost(error))?;
         if reply.is_yes() {
             connection.abilities = abilities;
             return Ok(());

@@ -87,9 +87,6 @@ mod tests {
     #[test]
     fn all_that_are_no_patterns_are_named() {
         let error = accepts(&["a b", "fine.test", "@x", "*"]).unwrap_err();
-        assert_eq!(
-            error.message(),
-            "`accepts` holds `a b`, `@x`, `*`; expected `user@domain`, `domain` or `*.domain`"
-        );
+        assert_eq!(error.message(), "`accepts` holds `a b`, `@x`, `*`; expected `user@domain`, `domain` or `*.domain`");
     }
 }

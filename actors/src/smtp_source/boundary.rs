@@ -67,9 +67,10 @@ mod tests {
 
     #[test]
     fn parts_stand_between_boundaries() {
-        assert_eq!(found("before\r\n--b\r\none\r\n\r\n--b \t\r\n--b\r\ntwo\r\n--b--\r\nafter\r\n--b\r\nx"), [
-            "one\r\n", "", "two"
-        ]);
+        assert_eq!(
+            found("before\r\n--b\r\none\r\n\r\n--b \t\r\n--b\r\ntwo\r\n--b--\r\nafter\r\n--b\r\nx"),
+            ["one\r\n", "", "two"]
+        );
         assert_eq!(found("--b\r\n--bc\r\n --b\r\nx--b\r\n--b--"), ["--bc\r\n --b\r\nx--b"]);
     }
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::content::{Address, Content, ContentLimits};
 use super::settings::{MailPayload, SmtpSourceSettings};
 
-/// From which size on a mail is read where it holds up no other connection: 64 KiB take about a tenth of a millisecond.
+/// From which size on a mail is read where it holds up no other connection.
 const LARGE: usize = 64 * 1024;
 
 /// How a mail came.

@@ -80,7 +80,8 @@ pub(crate) const NOT_OFFERED: Reply = Reply::new(502, "5.5.1", "that is not offe
 pub(crate) const OUT_OF_ORDER: Reply = Reply::new(503, "5.5.1", "that is not the command for now");
 pub(crate) const NO_RECIPIENT: Reply = Reply::new(554, "5.5.1", "no valid recipients");
 pub(crate) const UNKNOWN_MECHANISM: Reply = Reply::new(504, "5.5.4", "expected `PLAIN` or `LOGIN`");
-pub(crate) const BARE_LINE_END: Reply = Reply::new(521, "5.5.2", "a line must end by CR and LF, and hold neither alone");
+pub(crate) const BARE_LINE_END: Reply =
+    Reply::new(521, "5.5.2", "a line must end by CR and LF, and hold neither alone");
 pub(crate) const TLS_FIRST: Reply = Reply::new(530, "5.7.0", "expected `STARTTLS` first");
 pub(crate) const LOG_IN_FIRST: Reply = Reply::new(530, "5.7.0", "expected `AUTH` first");
 pub(crate) const WRONG_PASSWORD: Reply = Reply::new(535, "5.7.8", "the user name or the password is wrong");

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use memchr::memchr;
 use playhouse_engine::Text;
-use smtp_proto::{
-    Error as Fault, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_SMTPUTF8, MailFrom, RcptTo, Request,
-};
+use smtp_proto::{Error as Fault, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_SMTPUTF8, MailFrom, RcptTo, Request};
 
 use super::accepts::Accepts;
 use super::command::{address_fault, has_huge_size, is_auth, is_for_postmaster};
@@ -364,4 +362,3 @@ impl Session {
         self.to.clear();
     }
 }
-

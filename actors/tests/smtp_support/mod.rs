@@ -224,7 +224,9 @@ impl Python {
             .unwrap();
         let (sender, lines) = channel();
         let output = BufReader::new(process.stdout.take().unwrap());
-        std::thread::spawn(move || output.lines().map_while(std::result::Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || {
+            output.lines().map_while(std::result::Result::ok).try_for_each(|line| sender.send(line))
+        });
         Self { input: process.stdin.take(), process, lines }
     }
 

@@ -23,7 +23,11 @@ fn run(session: &mut Session, input: &[u8]) -> Vec<Mail> {
             Step::StartTls => session.secured(),
             Step::Check { user, password } => {
                 let right = user == "ada" && password == "secret";
-                session.checked(if right { Ok("ada".into()) } else { Err(playhouse_engine::Error::unauthorized("no")) });
+                session.checked(if right {
+                    Ok("ada".into())
+                } else {
+                    Err(playhouse_engine::Error::unauthorized("no"))
+                });
             }
             Step::Begin => session.begin(None),
             Step::Mail(mail) => {
@@ -79,9 +83,35 @@ fn a_password_is_asked_for_after_tls_only_and_mail_after_the_password() {
 
 fn commands() -> impl Strategy<Value = Vec<u8>> {
     let words = prop::sample::select(vec![
-        "EHLO x", "HELO y", "MAIL FROM:<a@x.test>", "MAIL FROM:<>", "RCPT TO:<b@x.test>", "DATA", "RSET", "NOOP", "VRFY z",
-        "STARTTLS", "AUTH PLAIN", "AUTH LOGIN YWRh", "QUIT", ".", "..", "", "\r", "\n", "\0", "é", "=", "*", "BDAT 3", "HELP",
-        "MAIL FROM:<a@x.test> SIZE=1 BODY=8BITMIME SMTPUTF8", "RCPT TO:<é@x.test>", "MAIL", "RCPT TO:", "Subject: x",
+        "EHLO x",
+        "HELO y",
+        "MAIL FROM:<a@x.test>",
+        "MAIL FROM:<>",
+        "RCPT TO:<b@x.test>",
+        "DATA",
+        "RSET",
+        "NOOP",
+        "VRFY z",
+        "STARTTLS",
+        "AUTH PLAIN",
+        "AUTH LOGIN YWRh",
+        "QUIT",
+        ".",
+        "..",
+        "",
+        "\r",
+        "\n",
+        "\0",
+        "é",
+        "=",
+        "*",
+        "BDAT 3",
+        "HELP",
+        "MAIL FROM:<a@x.test> SIZE=1 BODY=8BITMIME SMTPUTF8",
+        "RCPT TO:<é@x.test>",
+        "MAIL",
+        "RCPT TO:",
+        "Subject: x",
     ]);
     let line = (words, prop::sample::select(vec!["\r\n", "\r\n", "\r\n", "\r\n", "\n", " ", "\r", ""]));
     let known = line.prop_map(|(word, end)| format!("{word}{end}").into_bytes());
