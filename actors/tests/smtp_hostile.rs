@@ -260,6 +260,17 @@ async fn a_client_that_reads_nothing_is_given_up() {
         assert!(began.elapsed() < PATIENCE);
     }
     still_well(&source);
+    source.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_nothing_does_not_hold_up_a_stop() {
+    let limits = SmtpSourceSettings { stop_time: Duration::from_millis(200), idle_commands: u32::MAX, ..settings() };
+    let source = taking(limits).await;
+    let mut client = Client::connect(source.address);
+    client.socket.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let commands = "NOOP\r\n".repeat(2000);
+    while std::io::Write::write_all(&mut client.socket, commands.as_bytes()).is_ok() {}
     let began = Instant::now();
     source.stop().await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());

@@ -1,6 +1,6 @@
 //! One connection: what goes between a session and its socket, each wait with a deadline.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use playhouse_engine::{Emitter, Error, Permit, Receipt, Result, Text};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::mail;
@@ -78,10 +78,11 @@ impl Talk<'_> {
     async fn secure(&mut self, socket: TcpStream) {
         let Some(tls) = &self.reception.tls else { return };
         let handshake = timeout(self.reception.rules.settings.handshake_time, tls.accept_any(socket));
-        let mut socket = match handshake.await {
-            Ok(Ok(socket)) => socket,
-            Ok(Err(error)) => return tracing::debug!(peer = %self.peer, %error, "a TLS handshake failed"),
-            Err(_) => return tracing::debug!(peer = %self.peer, "a TLS handshake took too long"),
+        let mut socket = match self.reception.stopping.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(socket))) => socket,
+            Some(Ok(Err(error))) => return tracing::debug!(peer = %self.peer, %error, "a TLS handshake failed"),
+            Some(Err(_)) => return tracing::debug!(peer = %self.peer, "a TLS handshake took too long"),
+            None => return,
         };
         self.session.secured();
         match self.converse(&mut socket).await {
@@ -122,7 +123,6 @@ impl Talk<'_> {
                     };
                     permit = given;
                     self.session.begin(refusal);
-                    patience = self.patience();
                 }
                 Step::Mail(mail) => {
                     let reply = match permit.take() {
@@ -130,7 +130,6 @@ impl Talk<'_> {
                         None => reply::STOPPING,
                     };
                     self.session.taken(&reply);
-                    patience = self.patience();
                 }
                 Step::Close => {
                     self.send(socket).await?;
@@ -189,11 +188,19 @@ impl Talk<'_> {
 
     async fn send<S: AsyncWrite + Unpin>(&mut self, socket: &mut S) -> io::Result<()> {
         let output = std::mem::take(&mut self.session.output);
+        let settings = &self.reception.rules.settings;
         let sent = async {
             socket.write_all(&output).await?;
             socket.flush().await
         };
-        timeout(self.reception.rules.settings.command_time, sent).await?
+        let given_up = async {
+            self.reception.stopping.cancelled().await;
+            sleep(settings.stop_time).await;
+        };
+        tokio::select! {
+            sent = timeout(settings.command_time, sent) => sent?,
+            () = given_up => Err(ErrorKind::TimedOut.into()),
+        }
     }
 
     /// Gives a mail to the flow, and waits for what becomes of it.
