@@ -21,6 +21,9 @@ use crate::http::Tls;
 /// How long a client has, when it was refused, to stop sending and read why.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How long it has where the flow stops.
+const LINGER_AT_STOP: Duration = Duration::from_millis(100);
+
 /// How much is read at a time.
 const READ: usize = 16 * 1024;
 
@@ -61,7 +64,7 @@ pub(crate) async fn serve(reception: Arc<Reception>, socket: TcpStream, peer: Ip
             #[cfg(feature = "tls")]
             talk.secure(socket).await;
         }
-        Ok(End::Closed) => linger(socket).await,
+        Ok(End::Closed) => linger(socket, &reception.stopping).await,
         Err(error) => tracing::debug!(%peer, %error, "a connection broke off"),
     }
 }
@@ -86,7 +89,7 @@ impl Talk<'_> {
         };
         self.session.secured();
         match self.converse(&mut socket).await {
-            Ok(_) => linger(socket).await,
+            Ok(_) => linger(socket, &self.reception.stopping).await,
             Err(error) => tracing::debug!(peer = %self.peer, %error, "a connection broke off"),
         }
     }
@@ -241,13 +244,20 @@ impl Talk<'_> {
 
 /// Closes a connection whose client may still be sending: it is told that nothing more comes, and what it sends is thrown
 /// away for a while, because a reset could take from it the answer that says why.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S) {
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut socket: S, stopping: &CancellationToken) {
     let thrown_away = async {
         socket.shutdown().await?;
         let mut space = vec![0; READ];
         while socket.read(&mut space).await? > 0 {}
         io::Result::Ok(())
     };
+    let at_stop = async {
+        stopping.cancelled().await;
+        sleep(LINGER_AT_STOP).await;
+    };
     // Whatever happens, the connection is over.
-    let _ = timeout(LINGER, thrown_away).await;
+    tokio::select! {
+        _ = timeout(LINGER, thrown_away) => {}
+        () = at_stop => {}
+    }
 }
