@@ -81,7 +81,8 @@ impl Content {
             check(header, &mut fields, limits)?;
             let parsed = parse(header);
             let kind = parsed.as_ref().and_then(Message::content_type);
-            let boundary = kind.filter(|kind| kind.ctype() == "multipart").and_then(|kind| kind.attribute("boundary"));
+            let multipart = kind.filter(|kind| kind.ctype().eq_ignore_ascii_case("multipart"));
+            let boundary = multipart.and_then(|kind| kind.attribute("boundary"));
             let Some(boundary) = boundary.filter(|boundary| !boundary.is_empty()) else {
                 content.take(parsed.as_ref(), body, part.in_digest);
                 continue;

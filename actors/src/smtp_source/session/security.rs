@@ -21,6 +21,7 @@ impl Session {
     }
 
     /// Begins anew, over TLS. What came before the handshake is forgotten: it may be somebody else's (CVE-2011-0411).
+    #[cfg(any(feature = "tls", test))]
     pub(crate) fn secured(&mut self) {
         self.input.clear();
         self.tls = true;
