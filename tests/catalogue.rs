@@ -29,6 +29,7 @@ const GROUPS: &[(&str, &str, &[&str])] = &[
         "Attributes, statuses, cookies and bodies.",
         &["SetAttribute", "SetFromXml", "SetStatus", "SetCookie", "ReadCookie", "RestResponse", "Template", "FormBody"],
     ),
+    ("Mail", "Mails that come in as events, and events that go out as mails.", &["SmtpSource", "SmtpSink"]),
     (
         "Beginnings and ends",
         "Where events come from without a network, and where they go.",
@@ -69,6 +70,8 @@ const FEATURES: &[(&str, &str)] = &[
     ("RestResponse", "http"),
     ("Template", "template"),
     ("FormBody", "http"),
+    ("SmtpSource", "smtp-in"),
+    ("SmtpSink", "smtp-out"),
     ("JsonToXml", "convert"),
     ("XmlToJson", "convert"),
     ("PropertiesToXml", "convert"),
@@ -137,8 +140,17 @@ const COMPYSITION: &[(&str, &str, &str)] = &[
     ("TCPIn", "TcpSource", "acknowledges; `ZmqPull` where the other side is ZeroMQ"),
     ("ZMQPush", "ZmqPush", ""),
     ("ZMQPull", "ZmqPull", ""),
-    ("SMTPOut", "", ""),
-    ("SMTPIn", "", ""),
+    (
+        "SMTPOut",
+        "SmtpSink",
+        "`form = \"xml\"`, and `from_address` is `from`; a mail that is not sent is an error, one without a recipient too, and to other \
+         machines it goes over TLS",
+    ),
+    (
+        "SMTPIn",
+        "SmtpSource",
+        "`payload = \"xml\"` for the document, whose text is `Body`; one port each; a mail is taken when its event has been delivered",
+    ),
     ("MDPClient", "MdpClient", ""),
     ("MDPWorker", "MdpWorker", ""),
     ("MDPBroker", "MdpBroker", ""),

@@ -185,6 +185,17 @@ impl BasicAuth {
         Ok(format!("{user}:{}", PasswordHash::of(password)?))
     }
 
+    /// Says whose name and password these are, for a protocol that has them elsewhere than in a header.
+    #[cfg(feature = "smtp-in")]
+    pub(crate) async fn verify(&self, user: &str, password: &str) -> Result<Text> {
+        let token = credentials::encode(user, password)?;
+        let tag = self.remembered.tag(&token);
+        match self.remembered.user(tag) {
+            Some(user) => Ok(user),
+            None => self.check(tag, &token).await,
+        }
+    }
+
     fn new(verifier: Verifier) -> Self {
         let settings = BasicAuthSettings::default();
         Self { verifier, checks: Checks::new(&settings), remembered: Remembered::new(&settings) }

@@ -34,7 +34,7 @@ mod key;
 mod keyed_queue;
 #[cfg(feature = "leader")]
 mod leader;
-#[cfg(any(feature = "http", feature = "net"))]
+#[cfg(any(feature = "http", feature = "net", feature = "smtp-in"))]
 mod listen;
 mod method_router;
 mod null;
@@ -49,6 +49,10 @@ pub mod router;
 mod set_attribute;
 #[cfg(feature = "cookie")]
 mod set_cookie;
+#[cfg(feature = "smtp-out")]
+mod smtp_sink;
+#[cfg(feature = "smtp-in")]
+mod smtp_source;
 mod span;
 mod split;
 #[cfg(test)]
@@ -64,7 +68,7 @@ mod template;
 #[cfg(feature = "http")]
 pub mod testing;
 mod throttle;
-#[cfg(any(all(feature = "tls", any(feature = "http", feature = "net")), feature = "http-client"))]
+#[cfg(any(feature = "tls", feature = "http-client"))]
 mod tls;
 #[cfg(feature = "net")]
 mod udp_source;
@@ -121,6 +125,10 @@ pub use set_attribute::SetFromXml;
 pub use set_attribute::{Missing, Set, SetAttribute};
 #[cfg(feature = "cookie")]
 pub use set_cookie::{SameSite, SetCookie, SetCookieSettings};
+#[cfg(feature = "smtp-out")]
+pub use smtp_sink::{MailForm, RefusedRecipients, SmtpSink, SmtpSinkSettings, SmtpTls};
+#[cfg(feature = "smtp-in")]
+pub use smtp_source::{MailPayload, SmtpSource, SmtpSourceSettings};
 pub use split::{Split, SplitForm, SplitSettings};
 pub use stdout::{Stdout, StdoutSettings};
 #[cfg(feature = "template")]
@@ -131,7 +139,7 @@ pub use tcp::{Framing, InvalidText, TcpSink, TcpSinkSettings, TcpSource, TcpSour
 #[cfg(feature = "template")]
 pub use template::{Template, TemplateKind, TemplateSettings};
 pub use throttle::{Throttle, ThrottleMode, ThrottleSettings};
-#[cfg(all(feature = "tls", any(feature = "http", feature = "net")))]
+#[cfg(feature = "tls")]
 pub use tls::Tls;
 #[cfg(all(feature = "net", feature = "tls"))]
 pub use tls::TlsClient;

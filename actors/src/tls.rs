@@ -1,12 +1,12 @@
 //! TLS by rustls: what a server shows, whom a client trusts, and what a client shows.
 
-#[cfg(all(feature = "tls", any(feature = "net", feature = "websocket")))]
+#[cfg(all(feature = "tls", any(feature = "net", feature = "smtp-out", feature = "websocket")))]
 mod client;
 mod pem;
 #[cfg(feature = "tls")]
 mod server;
 
-#[cfg(all(feature = "tls", any(feature = "net", feature = "websocket")))]
+#[cfg(all(feature = "tls", any(feature = "net", feature = "smtp-out", feature = "websocket")))]
 pub use client::TlsClient;
 #[cfg(feature = "http-client")]
 pub(crate) use pem::roots;

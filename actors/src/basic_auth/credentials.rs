@@ -34,6 +34,16 @@ pub(super) fn token(header: Option<&str>) -> Result<&str> {
     }
 }
 
+/// Encodes a name and a password as a header would hold them.
+#[cfg(feature = "smtp-in")]
+pub(super) fn encode(user: &str, password: &str) -> Result<String> {
+    // With a `:` the name would be another one, and the rest of it a part of the password.
+    if user.contains(':') || user.len() + password.len() > LONGEST / 2 {
+        return Err(Error::unauthorized("the user name or the password is wrong"));
+    }
+    Ok(BASE64.encode(format!("{user}:{password}")))
+}
+
 impl Credentials {
     /// Decodes what [`token`] returned.
     pub(super) fn decode(token: &str) -> Result<Self> {
