@@ -12,6 +12,12 @@ mod content;
 mod cookie_seal;
 mod dedup;
 mod delay;
+#[cfg(feature = "files")]
+mod file_sink;
+#[cfg(feature = "files")]
+mod file_source;
+#[cfg(feature = "files")]
+mod files;
 mod fragment;
 mod generator;
 #[cfg(feature = "http")]
@@ -28,9 +34,17 @@ mod json_to_xml;
 pub mod json_xml;
 mod key;
 mod keyed_queue;
+#[cfg(feature = "files")]
+mod log_events;
+#[cfg(feature = "files")]
+mod log_file;
+#[cfg(feature = "files")]
+mod log_level;
 mod method_router;
 mod null;
 mod part;
+#[cfg(feature = "files")]
+mod printable;
 #[cfg(feature = "convert")]
 mod properties_to_xml;
 #[cfg(feature = "cookie")]
@@ -55,6 +69,7 @@ mod template;
 pub mod testing;
 mod throttle;
 mod upkeep;
+mod whole_event;
 #[cfg(feature = "xslt")]
 pub mod xml;
 #[cfg(feature = "convert")]
@@ -71,6 +86,10 @@ pub use batch::{Batch, BatchForm, BatchSettings};
 pub use cache::{Cache, CacheSettings};
 pub use dedup::{Dedup, DedupSettings};
 pub use delay::{Delay, DelaySettings};
+#[cfg(feature = "files")]
+pub use file_sink::{Existing, FileSink, FileSinkForm, FileSinkSettings, LineBreaks};
+#[cfg(feature = "files")]
+pub use file_source::{FileSource, FileSourceForm, FileSourceSettings, OnFailure};
 pub use generator::{Generator, Schedule};
 #[cfg(feature = "http")]
 pub use http::{FormBody, FormBodySettings, HttpServer, RestResponse, RestResponseSettings, SetStatus};
@@ -82,6 +101,12 @@ pub use json_schema::{Draft, JsonSchema, JsonSchemaSettings};
 #[cfg(feature = "convert")]
 pub use json_to_xml::JsonToXml;
 pub use key::KeyFrom;
+#[cfg(feature = "files")]
+pub use log_events::{LogEvents, LogEventsSettings};
+#[cfg(feature = "files")]
+pub use log_file::{LogFile, LogFileSettings, LogPeriod};
+#[cfg(feature = "files")]
+pub use log_level::LogLevel;
 pub use method_router::{AllowedMethods, MethodRouter};
 pub use null::Null;
 pub use part::{Part, PartEnd};
