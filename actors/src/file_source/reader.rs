@@ -147,7 +147,7 @@ impl Reader {
             }
         }
         self.refused.retain(|path| found.iter().any(|(known, _)| known == path));
-        let open: HashSet<_> = self.files.iter().map(Watched::key).collect();
+        let mut open: HashSet<_> = self.files.iter().map(Watched::key).collect();
         for (path, about) in &found {
             let key = key(about);
             if open.contains(&key) || self.done.contains_key(&key) || Some(path) == self.settings.resume.as_ref() {
@@ -158,8 +158,8 @@ impl Reader {
                 break;
             }
             match Watched::open(path) {
-                // Another one than was listed, perhaps, as it was renamed just now.
-                Ok(file) if open.contains(&file.key()) => {}
+                // Another one than was listed, perhaps, or one that was listed twice, as it was renamed just now.
+                Ok(file) if !open.insert(file.key()) || self.done.contains_key(&file.key()) => {}
                 Ok(file) => self.admit(file).map_err(|error| refused("read", path.display(), error))?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => self.refuse(path.clone(), error),
@@ -296,7 +296,7 @@ impl Reader {
         if !ends {
             return None;
         }
-        let lines = file.last_line();
+        let lines = file.last_line(self.settings.line_size);
         file.is_over = lines.is_none();
         Some(Next::Lines { file: file.number, attributes: file.attributes.clone(), lines: lines? })
     }
