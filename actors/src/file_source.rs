@@ -266,8 +266,7 @@ impl Run {
             let events = (0..count).map(|number| {
                 let line = rest[number];
                 let bytes = lines.bytes.slice(line.begin..line.end);
-                let payload = self.payload(bytes).unwrap_or_else(|(payload, _)| payload);
-                let event = Event::new(payload).with_attributes(attributes.clone());
+                let event = Event::new(self.good_payload(bytes)).with_attributes(attributes.clone());
                 event.with_receipt(ticket.after(number).receipt(window))
             });
             self.emitter.send_all(events).await?;
@@ -318,6 +317,14 @@ impl Run {
             self.whole = None;
         }
         Ok(())
+    }
+
+    /// Makes a payload of a line that was looked at.
+    fn good_payload(&self, bytes: Bytes) -> Payload {
+        if !self.shared.settings.text {
+            return Payload::Bytes(bytes);
+        }
+        Payload::Text(Text::from_utf8(bytes).expect("a line that is no text was sorted out"))
     }
 
     fn payload(&self, bytes: Bytes) -> Result<Payload, (Payload, Error)> {

@@ -7,8 +7,11 @@ use std::fmt::Write;
 pub(crate) fn put_printable(text: &str, limit: usize, line: &mut String) {
     let end = if text.len() <= limit { text.len() } else { text.floor_char_boundary(limit) };
     let shown = &text[..end];
+    // Most text is plain, which is seen for many bytes at a time.
+    let is_plain = shown.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte));
+    let looked_at = if is_plain { "" } else { shown };
     let mut plain = 0;
-    for (at, letter) in shown.char_indices() {
+    for (at, letter) in looked_at.char_indices() {
         if !is_control(letter) {
             continue;
         }
