@@ -62,6 +62,7 @@ use crate::upkeep::{Tended, Upkeep, not_started};
 /// |---|---|
 /// | `Unprocessable` | an attribute that the path needs is missing or no part of a name, or a line has a line break in it |
 /// | `Unsupported` | a part is to be a line |
+/// | `Malformed` | the attributes that mark a part say none |
 /// | `Conflict` | the file exists and is not to be replaced; it is no file; it is written by another actor; a part does not follow the one before it, which breaks its whole |
 /// | `Gone` | a part of a whole that is not open: it was broken, or waited too long |
 /// | `Overloaded` | too many wholes are open |

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use playhouse_engine::{Context, Event, Light, Outbox, Ports, Result};
+use playhouse_engine::{Context, Event, Format, Light, Outbox, Ports, Result};
 use serde::{Deserialize, Serialize};
 use tracing::{Level, debug, enabled, error, info, trace, warn};
 
@@ -104,7 +104,6 @@ impl LogEvents {
 
 impl Light for LogEvents {
     fn ports(&self) -> Ports {
-        use playhouse_engine::Format;
         Ports::sink(Format::ANY).with_optional_outbox("outbox", Format::ANY)
     }
 
@@ -131,9 +130,50 @@ impl Light for LogEvents {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use playhouse_engine::{Error, testing};
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Metadata, Subscriber};
 
     use super::*;
+
+    /// Keeps what is logged at `info` and above, as its level and its fields.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<String>>>);
+
+    impl Subscriber for Kept {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() <= Level::INFO
+        }
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            struct Fields(String);
+
+            impl Visit for Fields {
+                fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                    let _ = write!(self.0, " {field}={value:?}");
+                }
+            }
+
+            let mut fields = Fields(event.metadata().level().to_string());
+            event.record(&mut fields);
+            self.0.lock().unwrap().push(fields.0);
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
 
     fn line(settings: LogEventsSettings, event: &Event) -> String {
         LogEvents::new(settings).line(event)
@@ -154,10 +194,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_event_is_passed_on() {
-        let event = Event::new("a");
-        let outputs = testing::feed(&LogEvents::default(), event.clone()).await.unwrap();
-        assert_eq!(outputs[0].event.id(), event.id());
+    async fn an_event_is_logged_at_its_level_and_passed_on() {
+        let kept = Kept::default();
+        let _guard = tracing::subscriber::set_default(kept.clone());
+        let event = Event::new("a\nb");
+        for level in [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error] {
+            let actor = LogEvents::new(LogEventsSettings { level, ..Default::default() });
+            let outputs = testing::feed(&actor, event.clone()).await.unwrap();
+            assert_eq!(outputs[0].event.id(), event.id());
+        }
+        let line = |level: &str| format!(r#"{level} message=a\nb actor="" event={}"#, event.id());
+        assert_eq!(*kept.0.lock().unwrap(), ["INFO", "WARN", "ERROR"].map(line));
     }
 
     #[test]

@@ -140,7 +140,11 @@ async fn no_name_leads_out_of_the_folder() {
     stage.send(Event::new("without a name")).await;
     stage.rest().await;
     assert_eq!(stage.failed.count(), 2 * wrong.len() + 1);
-    assert!(stage.failed.errors().iter().all(|error| error.starts_with("unprocessable: ")), "{:?}", stage.failed.errors());
+    assert!(
+        stage.failed.errors().iter().all(|error| error.starts_with("unprocessable: ")),
+        "{:?}",
+        stage.failed.errors()
+    );
     assert_eq!(names_in(outside.path()), before);
     // A link in the place of a file is replaced, and never followed.
     stage.send(named("link", "new")).await;
@@ -202,10 +206,16 @@ async fn a_whole_whose_parts_do_not_follow_each_other_is_broken() {
     let bytes = || Bytes::from_static(b"x");
     let cases: [(&[(u64, PartEnd)], &str); 5] = [
         (&[(0, PartEnd::More), (2, PartEnd::More)], "conflict: expected part 1 of its whole, found 2"),
-        (&[(0, PartEnd::More), (1, PartEnd::More), (1, PartEnd::Last)], "conflict: expected part 2 of its whole, found 1"),
+        (
+            &[(0, PartEnd::More), (1, PartEnd::More), (1, PartEnd::Last)],
+            "conflict: expected part 2 of its whole, found 1",
+        ),
         (&[(0, PartEnd::More), (0, PartEnd::More)], "conflict: expected part 1 of its whole, found 0"),
         (&[(3, PartEnd::Last)], "gone: part 3 is of a whole that is not open"),
-        (&[(0, PartEnd::More), (1, PartEnd::Broken), (2, PartEnd::Last)], "gone: part 2 is of a whole that is not open"),
+        (
+            &[(0, PartEnd::More), (1, PartEnd::Broken), (2, PartEnd::Last)],
+            "gone: part 2 is of a whole that is not open",
+        ),
     ];
     for (parts, error) in cases {
         let id = EventId::unique();
@@ -235,7 +245,8 @@ async fn what_is_there_is_replaced_or_kept() {
     fs::write(folder.path().join(format!("in/file-{id}")), "old").unwrap();
     stage.send(part(id, 1, PartEnd::Last, Bytes::new())).await;
     stage.rest().await;
-    let expected = ["conflict: `in/a` is there already".to_owned(), format!("conflict: `in/file-{id}` is there already")];
+    let expected =
+        ["conflict: `in/a` is there already".to_owned(), format!("conflict: `in/file-{id}` is there already")];
     assert_eq!(stage.failed.errors(), expected);
     assert_eq!((text(folder.path(), "in/a"), text(folder.path(), "in/b")), ("old".into(), "new".into()));
     assert_eq!(text(folder.path(), &format!("in/file-{id}")), "old");

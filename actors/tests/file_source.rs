@@ -200,6 +200,7 @@ async fn a_process_that_is_killed_ten_times_loses_no_line() {
          file.close()\n os.rename('log', 'log.%d' % turn) if turn % 7 == 6 else None\n"
     );
     let mut writer = python(folder.path(), &script);
+    let writing = std::thread::spawn(move || writer.wait());
     let copied = || fs::read_to_string(folder.path().join("copy")).unwrap_or_default();
     let is_complete = |text: &str| text.lines().any(|line| line.starts_with("0099999 "));
     for round in 0..=10 {
@@ -217,7 +218,6 @@ async fn a_process_that_is_killed_ten_times_loses_no_line() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         } else {
-            assert!(writer.wait().unwrap().success());
             while !is_complete(&copied()) {
                 assert!(began.elapsed() < PATIENCE, "the last line never came");
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -227,6 +227,7 @@ async fn a_process_that_is_killed_ten_times_loses_no_line() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
+    assert!(writing.join().unwrap().unwrap().success());
     let copied = copied();
     let mut found: Vec<_> = copied.lines().map(str::to_owned).collect();
     let all = found.len();
@@ -278,10 +279,8 @@ async fn what_is_no_line_fails_and_the_rest_goes_on() {
     stage.sent.wait_for(3).await;
     stage.failed.wait_for(2).await;
     assert_eq!(stage.sent.texts(), ["a", "b", "c"]);
-    let expected = [
-        "too-large: a line is longer than the 4000 bytes of `line-size`",
-        "malformed: the bytes are not UTF-8 text",
-    ];
+    let expected =
+        ["too-large: a line is longer than the 4000 bytes of `line-size`", "malformed: the bytes are not UTF-8 text"];
     assert_eq!(stage.failed.errors(), expected);
     let failed = stage.failed.events();
     assert_eq!(failed[0].payload().to_bytes().len(), 1024);
@@ -431,6 +430,31 @@ async fn files_of_a_folder_are_events_each_once_until_they_change() {
     let stage = Stage::source(source(folder.path(), settings())).await;
     stage.sent.wait_for(1).await;
     assert_eq!(stage.sent.texts(), ["third"]);
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn more_files_than_may_be_open_wait_for_their_turn_and_are_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let resume = tempfile::tempdir().unwrap();
+    for number in 0..20 {
+        fs::write(folder.path().join(format!("{number:02}")), format!("{number}\n")).unwrap();
+    }
+    let settings = || FileSourceSettings {
+        files: 3,
+        resume: Some(resume.path().join("position")),
+        ..FileSourceSettings::default()
+    };
+    let stage = Stage::source(source(folder.path(), settings())).await;
+    stage.sent.wait_for(20).await;
+    let mut numbers: Vec<u32> = stage.sent.texts().iter().map(|text| text.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..20).collect::<Vec<_>>());
+    stage.stop().await;
+    fs::write(folder.path().join("20"), "20\n").unwrap();
+    let stage = Stage::source(source(folder.path(), settings())).await;
+    stage.sent.wait_for(1).await;
+    assert_eq!(stage.sent.texts(), ["20"]);
     stage.stop().await;
 }
 

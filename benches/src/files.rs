@@ -93,10 +93,13 @@ fn read(path: &Path, settings: FileSourceSettings) {
         let mut director = Director::new("read");
         let from = director.register("source", FileSource::new(path, settings).expect("the settings are right"));
         let counted = count.clone();
-        let end = director.register("sink", sink(move |_| {
-            counted.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        }));
+        let end = director.register(
+            "sink",
+            sink(move |_| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }),
+        );
         director.connect(from, end);
         let running = director.build().expect("the flow is right").start().await.expect("the file is there");
         while count.load(Ordering::Relaxed) < LINES {
@@ -116,10 +119,13 @@ fn write<A: Actor + IntoNode<M>, M>(actor: Result<A>, line: &str) {
     let payload: Bytes = line.to_owned().into();
     runtime().block_on(async {
         let mut director = Director::new("write");
-        let from = director.register("source", source(move |emitter: Emitter| {
-            let payload = payload.clone();
-            async move { emitter.send_all((0..LINES).map(|_| Event::new(payload.clone()))).await }
-        }));
+        let from = director.register(
+            "source",
+            source(move |emitter: Emitter| {
+                let payload = payload.clone();
+                async move { emitter.send_all((0..LINES).map(|_| Event::new(payload.clone()))).await }
+            }),
+        );
         let to = director.register("sink", actor.expect("the settings are right"));
         director.connect(from, to);
         let running = director.build().expect("the flow is right").start().await.expect("it starts");
@@ -153,29 +159,35 @@ fn upload(folder: &Path) {
     runtime().block_on(async {
         let settings = FileSinkSettings { form: FileSinkForm::Wholes, ..FileSinkSettings::default() };
         let mut director = Director::new("upload");
-        let from = director.register("source", source(move |emitter: Emitter| {
-            let part = part.clone();
-            async move {
-                let (id, window) = (EventId::unique(), Arc::new(Semaphore::new(WINDOW)));
-                for number in 0..(UPLOAD / PART) as u64 {
-                    window.acquire().await.expect("it stays open").forget();
-                    let last = number + 1 == (UPLOAD / PART) as u64;
-                    let end = if last { PartEnd::Last } else { PartEnd::More };
-                    // As the body of a request comes: each part is memory of its own.
-                    let event = Event::with_id(id, Bytes::copy_from_slice(&part));
-                    let room = window.clone();
-                    let receipt = Receipt::new(move |_| room.add_permits(1));
-                    emitter.send(Part { number, end }.mark(event).with_receipt(receipt)).await?;
+        let from = director.register(
+            "source",
+            source(move |emitter: Emitter| {
+                let part = part.clone();
+                async move {
+                    let (id, window) = (EventId::unique(), Arc::new(Semaphore::new(WINDOW)));
+                    for number in 0..(UPLOAD / PART) as u64 {
+                        window.acquire().await.expect("it stays open").forget();
+                        let last = number + 1 == (UPLOAD / PART) as u64;
+                        let end = if last { PartEnd::Last } else { PartEnd::More };
+                        // As the body of a request comes: each part is memory of its own.
+                        let event = Event::with_id(id, Bytes::copy_from_slice(&part));
+                        let room = window.clone();
+                        let receipt = Receipt::new(move |_| room.add_permits(1));
+                        emitter.send(Part { number, end }.mark(event).with_receipt(receipt)).await?;
+                    }
+                    Ok(())
                 }
-                Ok(())
-            }
-        }));
+            }),
+        );
         let to = director.register("sink", FileSink::new(folder, "upload", settings).expect("the settings are right"));
-        let end = director.register("end", sink(move |_| {
-            // It is told once for each run.
-            let _ = done.try_send(());
-            Ok(())
-        }));
+        let end = director.register(
+            "end",
+            sink(move |_| {
+                // It is told once for each run.
+                let _ = done.try_send(());
+                Ok(())
+            }),
+        );
         director.connect(from, to);
         director.connect(to, end);
         let running = director.build().expect("the flow is right").start().await.expect("it starts");

@@ -1,7 +1,7 @@
 //! Lines: those of one file that have come are written in one go.
 
+use playhouse_engine::{Error, Event, Held, Payload, Result};
 use std::collections::HashMap;
-use playhouse_engine::{Error, Event, Held, Result};
 
 use super::settings::{FileSinkSettings, LineBreaks};
 use crate::files::file_path::FilePath;
@@ -23,7 +23,9 @@ const KEPT: usize = 1 << 20;
 
 /// Checks that an event can be a line.
 pub(super) fn check(event: &Event, line_breaks: LineBreaks) -> Result<()> {
-    if line_breaks == LineBreaks::Refuse && event.payload().to_bytes().contains(&b'\n') {
+    // JSON is written without any.
+    let is_json = matches!(event.payload(), Payload::Json(_));
+    if line_breaks == LineBreaks::Refuse && !is_json && event.payload().to_bytes().contains(&b'\n') {
         return Err(Error::unprocessable("expected one line, found a line break in it"));
     }
     Ok(())

@@ -6,9 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use std::collections::HashMap;
 use playhouse_engine::{Error, Event, EventId, Held, Payload, Result};
 use rustix::fs::{AtFlags, Mode, OFlags, fsync, linkat, openat, renameat, statat, unlinkat};
+use std::collections::HashMap;
 use tokio::time::{Duration, Instant};
 use tracing::warn;
 
@@ -108,7 +108,11 @@ impl Whole {
             }
             // A link never takes the place of another file. The temporary name goes with `self`.
             Existing::Refuse => linkat(within, &self.temporary, within, name, AtFlags::empty()).map_err(|error| {
-                if error == rustix::io::Errno::EXIST { exists(&self.path) } else { refused("make", &self.path, error.into()) }
+                if error == rustix::io::Errno::EXIST {
+                    exists(&self.path)
+                } else {
+                    refused("make", &self.path, error.into())
+                }
             })?,
         }
         if sync {

@@ -61,7 +61,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<Position>> {
         text => text.map_err(|error| refused("read", path.display(), error))?,
     };
     let kept: Kept = serde_json::from_slice(&text).map_err(|error| {
-        Error::malformed(format!("`{}` keeps no positions; delete it to read all files again", path.display())).caused_by(error)
+        Error::malformed(format!("`{}` keeps no positions; delete it to read all files again", path.display()))
+            .caused_by(error)
     })?;
     Ok(kept.files)
 }

@@ -22,16 +22,42 @@ use crate::part::{Part, PartEnd};
 /// How many blocks of a followed file are read before others have their turn.
 const TURN: usize = 64;
 
-/// What was read.
+/// What was read. Of a file that is let go of everything comes before that, and is sent by then.
 #[derive(Debug)]
 pub(super) enum Next {
-    Lines { file: usize, attributes: Attributes, lines: Lines },
+    Lines {
+        file: usize,
+        attributes: Attributes,
+        lines: Lines,
+    },
     /// A whole file, or why it is none, and how long it is.
-    Whole { file: usize, attributes: Attributes, whole: Result<Bytes>, end: u64 },
+    Whole {
+        file: usize,
+        attributes: Attributes,
+        whole: Result<Bytes>,
+        end: u64,
+    },
     /// A part of a file, and how long it is where this is the last.
-    Part { file: usize, attributes: Attributes, part: Part, bytes: Bytes, end: Option<u64> },
+    Part {
+        file: usize,
+        attributes: Attributes,
+        part: Part,
+        bytes: Bytes,
+        end: Option<u64>,
+    },
+    /// A file of which nothing more comes.
+    Over {
+        file: usize,
+    },
+    /// A file that was begun anew, and goes on under another number.
+    Cut {
+        file: usize,
+    },
     /// A file that cannot be opened.
-    Refused { attributes: Attributes, error: Error },
+    Refused {
+        attributes: Attributes,
+        error: Error,
+    },
     /// Nothing for now.
     Nothing,
     /// Nothing, for ever.
@@ -52,7 +78,8 @@ pub(super) struct Reader {
     /// Whether there were more files than may be open.
     more: bool,
     refused: HashSet<PathBuf>,
-    refusals: VecDeque<Next>,
+    /// What is to be told before more is read.
+    told: VecDeque<Next>,
     /// Which file is read first, and how many blocks in a row were read of it.
     turn: usize,
     blocks: usize,
@@ -83,7 +110,7 @@ impl Reader {
             looked: None,
             more: false,
             refused: HashSet::new(),
-            refusals: VecDeque::new(),
+            told: VecDeque::new(),
             turn: 0,
             blocks: 0,
         }
@@ -99,8 +126,8 @@ impl Reader {
             if is_due {
                 self.look()?;
             }
-            if let Some(refusal) = self.refusals.pop_front() {
-                return Ok(refusal);
+            if let Some(told) = self.told.pop_front() {
+                return Ok(told);
             }
             let next = match self.settings.form {
                 FileSourceForm::Lines => self.next_lines()?,
@@ -127,16 +154,15 @@ impl Reader {
     fn look(&mut self) -> Result<()> {
         let shown = self.pattern.path().display();
         let found = self.pattern.list().map_err(|error| refused("list", shown, error))?;
-        let is_first = self.looked.replace(Instant::now()).is_none();
+        self.looked = Some(Instant::now());
         self.more = false;
         let there: HashMap<_, _> = found.iter().map(|(_, about)| (key(about), about)).collect();
         self.done.retain(|key, done| {
             // A number may be given again as soon as its file is gone.
-            let stays = there.get(key).is_some_and(|about| {
-                (about.len(), about.modified().ok()) == (done.size, done.modified)
-            });
+            let stays =
+                there.get(key).is_some_and(|about| (about.len(), about.modified().ok()) == (done.size, done.modified));
             if !stays {
-                self.window.retire(done.file);
+                self.told.push_back(Next::Over { file: done.file });
             }
             stays
         });
@@ -165,21 +191,15 @@ impl Reader {
                 Err(error) => self.refuse(path.clone(), error),
             }
         }
-        if is_first {
+        if !self.more && !self.positions.is_empty() {
             self.find_renamed().map_err(|error| refused("list", self.pattern.folder().display(), error))?;
-            self.window.ready();
         }
         Ok(())
     }
 
     /// Begins to read a file where it was read to.
     fn admit(&mut self, mut file: Watched) -> io::Result<()> {
-        for index in 0..self.positions.len() {
-            if file.resume(&self.positions[index])? {
-                self.positions.swap_remove(index);
-                break;
-            }
-        }
+        let position = self.resume(&mut file)?;
         let size = file.file.metadata()?.len();
         let is_whole = self.settings.form != FileSourceForm::Lines;
         if is_whole && file.offset != size {
@@ -187,6 +207,7 @@ impl Reader {
             file.start_over();
         }
         file.number = self.window.add(file.position());
+        position.inspect(|position| self.window.claimed(position));
         if is_whole && file.offset == size && size > 0 {
             self.finish(&file).map_err(io::Error::other)?;
         } else {
@@ -195,27 +216,34 @@ impl Reader {
         Ok(())
     }
 
+    /// Finds the file's position from before, and goes on there.
+    fn resume(&mut self, file: &mut Watched) -> io::Result<Option<Position>> {
+        for index in 0..self.positions.len() {
+            if file.resume(&self.positions[index])? {
+                return Ok(Some(self.positions.swap_remove(index)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Finds files that had another name when they were read the last time, and reads the rest of them before all else.
     fn find_renamed(&mut self) -> io::Result<()> {
-        if self.settings.form == FileSourceForm::Lines && !self.positions.is_empty() {
+        if self.settings.form == FileSourceForm::Lines {
             for (path, about) in files_in(self.pattern.folder())? {
                 let is_wanted = |position: &Position| (position.device, position.inode) == key(&about);
                 if self.positions.iter().any(is_wanted) && !self.files.iter().any(|file| file.key() == key(&about)) {
                     let mut file = Watched::open(&path)?;
-                    for index in 0..self.positions.len() {
-                        if file.resume(&self.positions[index])? {
-                            self.positions.swap_remove(index);
-                            file.is_at_path = false;
-                            file.number = self.window.add(file.position());
-                            self.files.insert(0, file);
-                            break;
-                        }
+                    if let Some(position) = self.resume(&mut file)? {
+                        file.is_at_path = false;
+                        file.number = self.window.add(file.position());
+                        self.window.claimed(&position);
+                        self.files.insert(0, file);
                     }
                 }
             }
         }
         // The others are gone for good.
-        self.positions.clear();
+        self.positions.drain(..).for_each(|position| self.window.claimed(&position));
         Ok(())
     }
 
@@ -225,7 +253,7 @@ impl Reader {
         let error = refused("open", path.display(), error);
         // Told once, and not at each look.
         if self.refused.insert(path) {
-            self.refusals.push_back(Next::Refused { attributes, error });
+            self.told.push_back(Next::Refused { attributes, error });
         }
     }
 
@@ -246,7 +274,7 @@ impl Reader {
                         return Ok(Some(next));
                     }
                     Reading::Cut => {
-                        self.window.forget(file.number);
+                        self.told.push_back(Next::Cut { file: file.number });
                         file.start_over();
                         file.number = self.window.add(file.position());
                     }
@@ -260,7 +288,7 @@ impl Reader {
         let over: Vec<_> = self.files.extract_if(.., |file| file.is_over).collect();
         for file in over {
             if self.settings.follow {
-                self.window.retire(file.number);
+                self.told.push_back(Next::Over { file: file.number });
             } else {
                 self.finish(&file)?;
             }

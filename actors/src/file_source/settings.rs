@@ -93,8 +93,7 @@ impl Default for FileSourceSettings {
 impl FileSourceSettings {
     /// Says what is wrong with them.
     pub(super) fn problems(&self) -> Vec<String> {
-        let spans =
-            [("interval", self.interval), ("linger", self.linger), ("resume-interval", self.resume_interval)];
+        let spans = [("interval", self.interval), ("linger", self.linger), ("resume-interval", self.resume_interval)];
         let mut problems: Vec<_> = spans.into_iter().filter_map(|(name, time)| span::problem(name, time)).collect();
         let numbers = [
             ("line-size", self.line_size),

@@ -33,8 +33,8 @@ struct State {
     failure: Option<Error>,
     /// Whether positions have changed since they were last taken.
     changed: bool,
-    /// Whether all files from where to begin again are there.
-    ready: bool,
+    /// Positions from before, whose files were not found yet.
+    unclaimed: Vec<Position>,
 }
 
 /// A file, and the events of it that are under way, in their order.
@@ -78,7 +78,8 @@ impl Window {
     pub(super) fn restart(&self) -> Vec<Position> {
         let mut state = lock(&self.state);
         let positions = state.positions();
-        *state = State { run: state.run + 1, numbered: state.numbered, changed: state.changed, ..State::default() };
+        let (run, numbered, changed) = (state.run + 1, state.numbered, state.changed);
+        *state = State { run, numbered, changed, unclaimed: positions.clone(), ..State::default() };
         positions
     }
 
@@ -92,9 +93,11 @@ impl Window {
         number
     }
 
-    /// Says that the files that there were before are all taken on again, so that positions may be kept.
-    pub(super) fn ready(&self) {
-        lock(&self.state).ready = true;
+    /// Notes that a position from before has found its file, or never will.
+    pub(super) fn claimed(&self, position: &Position) {
+        let mut state = lock(&self.state);
+        state.unclaimed.retain(|unclaimed| unclaimed != position);
+        state.changed = true;
     }
 
     /// Notes the first bytes of a file.
@@ -126,7 +129,7 @@ impl Window {
     /// Takes positions that have changed since they were last taken.
     pub(super) fn changed_positions(&self) -> Option<Vec<Position>> {
         let mut state = lock(&self.state);
-        (state.ready && std::mem::take(&mut state.changed)).then(|| state.positions())
+        std::mem::take(&mut state.changed).then(|| state.positions())
     }
 
     /// Makes the next take of positions have some, where they could not be kept.
@@ -179,7 +182,7 @@ impl Window {
     pub(super) fn begin(&self, file: usize, sent: impl IntoIterator<Item = Sent>) -> (usize, Ticket) {
         let mut state = lock(&self.state);
         let State { run, files, bytes, .. } = &mut *state;
-        let tracked = files.get_mut(&file).expect("a file that is read is not let go of");
+        let tracked = files.get_mut(&file).expect("a file is let go of behind all that is read of it");
         let ticket = Ticket { run: *run, file, number: tracked.ended + tracked.open.len() as u64 };
         let mut count = 0;
         for Sent { end, size } in sent {
@@ -233,7 +236,7 @@ impl Window {
 impl State {
     fn positions(&self) -> Vec<Position> {
         let kept = self.files.values().filter(|file| file.kept != Kept::Never);
-        kept.map(|file| file.position.clone()).collect()
+        kept.map(|file| &file.position).chain(&self.unclaimed).cloned().collect()
     }
 
     /// Forgets a file that was let go of and handled.
@@ -289,7 +292,6 @@ mod tests {
     async fn a_position_moves_to_the_first_that_has_not_ended() {
         let window = Arc::new(Window::new(1 << 20, OnFailure::GoOn));
         let file = window.add(position(0));
-        window.ready();
         let (count, ticket) = window.begin(file, sent(&[5, 9, 12]));
         assert_eq!(count, 3);
         let receipts: Vec<_> = (0..3).map(|number| ticket.after(number).receipt(&window)).collect();
@@ -315,10 +317,12 @@ mod tests {
         receipt.fail(&Error::cancelled("the flow stops"));
         drop(receipt);
         assert_eq!(window.failure().await.kind(), Kind::Cancelled);
-        assert_eq!(window.restart()[0].offset, 0);
+        // Until its file is found again, its position is kept.
+        let [before] = &window.restart()[..] else { panic!("not one position") };
+        assert_eq!((before.offset, window.changed_positions().unwrap().len()), (0, 1));
+        window.claimed(before);
         // What the run before had sent says nothing of this one.
         let file = window.add(position(0));
-        window.ready();
         let (_, later) = window.begin(file, sent(&[7]));
         drop(ticket.receipt(&window));
         assert_eq!(window.changed_positions().unwrap()[0].offset, 0);

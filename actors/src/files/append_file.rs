@@ -66,10 +66,9 @@ impl AppendFile {
 
     /// Says whether the path still leads to this file: it may have been renamed or deleted, as by logrotate.
     pub(crate) fn is_current(&self, folder: &Folder) -> bool {
-        let found =
-            folder.enter(&self.path).and_then(|within| {
-                Ok(statat(within.as_fd(), self.path.name(), AtFlags::SYMLINK_NOFOLLOW)?)
-            });
+        let found = folder
+            .enter(&self.path)
+            .and_then(|within| Ok(statat(within.as_fd(), self.path.name(), AtFlags::SYMLINK_NOFOLLOW)?));
         #[allow(clippy::unnecessary_cast, reason = "the fields differ between systems")]
         found.is_ok_and(|found| (found.st_dev as u64, found.st_ino as u64) == self.identity)
     }

@@ -188,7 +188,8 @@ mod tests {
 
     #[test]
     fn a_template_that_leaves_its_folder_is_refused() {
-        for wrong in ["", "/etc/passwd", "../up", "a/../b", "a//b", "a/", "./a", "a\0b", "{", "}", "{}", "{a/b}", "a}b{c}"]
+        for wrong in
+            ["", "/etc/passwd", "../up", "a/../b", "a//b", "a/", "./a", "a\0b", "{", "}", "{}", "{a/b}", "a}b{c}"]
         {
             let error = PathTemplate::new(wrong).unwrap_err();
             assert_eq!(error.kind(), Kind::Malformed, "{wrong}");

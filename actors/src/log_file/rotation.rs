@@ -79,6 +79,9 @@ mod tests {
         for (period, parted) in [(LogPeriod::Daily, true), (LogPeriod::Hourly, true), (LogPeriod::Never, false)] {
             assert_eq!(period_of(evening, period) < period_of(night, period), parted);
         }
-        assert_eq!(period_of(night, LogPeriod::Daily), period_of(night + Duration::from_secs(80_000), LogPeriod::Daily));
+        assert_eq!(
+            period_of(night, LogPeriod::Daily),
+            period_of(night + Duration::from_secs(80_000), LogPeriod::Daily)
+        );
     }
 }
