@@ -76,19 +76,39 @@ async fn what_is_not_there_stops_the_start_unless_it_is_followed() {
     stage.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_line_comes_once_from_a_file_that_is_renamed_again_and_again() {
+/// Reads a file while a program writes it in ten turns: the first half of a turn, and when some of that was seen the second half,
+/// after which it makes away with the file at once.
+async fn every_line_comes_once_though(make_away: &str) {
     let folder = tempfile::tempdir().unwrap();
     let stage = Stage::source(source(folder.path().join("log"), following())).await;
     let script = format!(
-        "{LINE}import os, time\nfor turn in range(10):\n file = open('log', 'a')\n \
-         for n in range(turn * 10000, turn * 10000 + 10000): file.write(line(n))\n \
-         file.close()\n time.sleep(0.05)\n os.rename('log', 'log.%d' % turn)\n"
+        "{LINE}import os, sys\nfor turn in range(10):\n file = open('log', 'a')\n \
+         for n in range(turn * 10000, turn * 10000 + 5000): file.write(line(n))\n \
+         file.flush()\n print(turn, flush=True)\n sys.stdin.readline()\n \
+         for n in range(turn * 10000 + 5000, turn * 10000 + 10000): file.write(line(n))\n \
+         file.close()\n {make_away}\n"
     );
-    assert!(python(folder.path(), &script).wait().unwrap().success());
+    let mut writer = python(folder.path(), &script);
+    let (mut told, mut asked) = (BufReader::new(writer.stdout.take().unwrap()), writer.stdin.take().unwrap());
+    for turn in 0..10 {
+        told.read_line(&mut String::new()).unwrap();
+        stage.sent.wait_for(turn * 10_000 + 1).await;
+        asked.write_all(b"\n").unwrap();
+    }
+    assert!(writer.wait().unwrap().success());
     stage.sent.wait_for(100_000).await;
     assert_lines(stage.sent.texts(), 100_000);
     stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_comes_once_from_a_file_that_is_renamed_again_and_again() {
+    every_line_comes_once_though("os.rename('log', 'log.%d' % turn)").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_line_comes_once_from_a_file_that_is_deleted_and_made_anew() {
+    every_line_comes_once_though("os.unlink('log')").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,28 +144,12 @@ async fn every_line_comes_once_from_a_file_that_is_copied_and_cut() {
     let mut writer = python(folder.path(), &script);
     let (mut told, mut asked) = (BufReader::new(writer.stdout.take().unwrap()), writer.stdin.take().unwrap());
     for turn in 0..8 {
-        let mut answer = String::new();
-        told.read_line(&mut answer).unwrap();
+        told.read_line(&mut String::new()).unwrap();
         stage.sent.wait_for((turn + 1) * 10_000).await;
         asked.write_all(b"\n").unwrap();
     }
     assert!(writer.wait().unwrap().success());
     assert_lines(stage.sent.texts(), 80_000);
-    stage.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_line_comes_once_from_a_file_that_is_deleted_and_made_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let stage = Stage::source(source(folder.path().join("log"), following())).await;
-    let script = format!(
-        "{LINE}import os, time\nfor turn in range(10):\n file = open('log', 'a')\n \
-         for n in range(turn * 5000, turn * 5000 + 5000): file.write(line(n))\n \
-         file.close()\n time.sleep(0.05)\n os.unlink('log')\n"
-    );
-    assert!(python(folder.path(), &script).wait().unwrap().success());
-    stage.sent.wait_for(50_000).await;
-    assert_lines(stage.sent.texts(), 50_000);
     stage.stop().await;
 }
 
