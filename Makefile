@@ -17,6 +17,7 @@ bench:
 	cargo bench -p playhouse-benches --bench actors
 	cargo bench -p playhouse-benches --bench hop
 	cargo bench -p playhouse-benches --bench fan_out
+	cargo bench -p playhouse-benches --bench files
 	cargo bench -p playhouse-benches --bench http
 	cargo bench -p playhouse-benches --bench live
 	cargo bench -p playhouse-benches --bench mdp

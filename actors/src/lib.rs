@@ -16,6 +16,12 @@ mod delay;
 mod exec;
 #[cfg(feature = "leader")]
 mod fence;
+#[cfg(feature = "files")]
+mod file_sink;
+#[cfg(feature = "files")]
+mod file_source;
+#[cfg(feature = "files")]
+mod files;
 mod fragment;
 mod generator;
 #[cfg(feature = "http")]
@@ -36,9 +42,17 @@ mod keyed_queue;
 mod leader;
 #[cfg(any(feature = "http", feature = "net", feature = "smtp-in"))]
 mod listen;
+#[cfg(feature = "files")]
+mod log_events;
+#[cfg(feature = "files")]
+mod log_file;
+#[cfg(feature = "files")]
+mod log_level;
 mod method_router;
 mod null;
 mod part;
+#[cfg(feature = "files")]
+mod printable;
 #[cfg(feature = "convert")]
 mod properties_to_xml;
 #[cfg(feature = "cookie")]
@@ -75,6 +89,7 @@ mod udp_source;
 mod upkeep;
 #[cfg(feature = "websocket")]
 mod web_socket;
+mod whole_event;
 #[cfg(feature = "xslt")]
 pub mod xml;
 #[cfg(feature = "convert")]
@@ -95,6 +110,10 @@ pub use delay::{Delay, DelaySettings};
 pub use exec::{Exec, ExecMode, ExecSettings};
 #[cfg(feature = "leader")]
 pub use fence::{Fence, FenceSettings};
+#[cfg(feature = "files")]
+pub use file_sink::{Existing, FileSink, FileSinkForm, FileSinkSettings, LineBreaks};
+#[cfg(feature = "files")]
+pub use file_source::{FileSource, FileSourceForm, FileSourceSettings, OnFailure};
 #[cfg(feature = "cron")]
 pub use generator::{Cron, Missed};
 pub use generator::{Generator, Schedule};
@@ -110,6 +129,12 @@ pub use json_to_xml::JsonToXml;
 pub use key::KeyFrom;
 #[cfg(feature = "leader")]
 pub use leader::{Leader, LeaderDatagrams, LeaderSettings, LeaderStatus, Members};
+#[cfg(feature = "files")]
+pub use log_events::{LogEvents, LogEventsSettings};
+#[cfg(feature = "files")]
+pub use log_file::{LogFile, LogFileSettings, LogPeriod};
+#[cfg(feature = "files")]
+pub use log_level::LogLevel;
 pub use method_router::{AllowedMethods, MethodRouter};
 pub use null::Null;
 pub use part::{Part, PartEnd};

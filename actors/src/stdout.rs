@@ -10,10 +10,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::SystemTime;
 
-use playhouse_engine::{Actor, Context, Error, Event, Format, Outbox, Payload, Ports, Result};
+use playhouse_engine::{Actor, Context, Error, Event, Format, Outbox, Ports, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use tokio::sync::oneshot;
+
+use crate::whole_event::whole;
 
 /// Prints the payload of each event on standard output, and then passes the event on where its outbox is connected.
 ///
@@ -155,37 +156,12 @@ fn write_all(mut writer: impl Write, lines: &Receiver<Line>) {
     }
 }
 
-fn whole(event: &Event) -> Value {
-    let mut attributes = Map::new();
-    event.attributes().each(|name, value| {
-        attributes.insert(name.to_owned(), serde_json::to_value(value).unwrap_or(Value::Null));
-    });
-    let payload = match event.payload() {
-        Payload::Empty => Value::Null,
-        Payload::Json(value) => (**value).clone(),
-        other => Value::String(other.to_string()),
-    };
-    let mut whole = Map::new();
-    whole.insert("id".to_owned(), event.id().to_string().into());
-    whole.insert("correlation".to_owned(), event.correlation_id().into());
-    whole.insert("attributes".to_owned(), attributes.into());
-    whole.insert("payload".to_owned(), payload);
-    if let Some(error) = event.error() {
-        let mut members = Map::new();
-        members.insert("kind".to_owned(), error.kind().as_str().into());
-        members.insert("message".to_owned(), error.to_string().into());
-        members.insert("actor".to_owned(), error.actor().into());
-        whole.insert("error".to_owned(), members.into());
-    }
-    whole.into()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use playhouse_engine::{Kind, Xml, testing};
-    use serde_json::json;
+    use playhouse_engine::{Kind, Payload, Xml, testing};
+    use serde_json::{Value, json};
 
     use super::*;
 

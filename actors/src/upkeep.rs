@@ -20,7 +20,7 @@ pub(crate) trait Tended: Send + Sync + 'static {
 pub(crate) struct Upkeep(Option<Arc<Inner>>);
 
 struct Inner {
-    context: Context,
+    context: Arc<Context>,
     wake: Notify,
     state: Mutex<State>,
 }
@@ -34,8 +34,8 @@ struct State {
 
 impl Upkeep {
     /// Makes ready; the task begins when it is wanted.
-    pub(crate) fn new(context: Context) -> Self {
-        Self(Some(Arc::new(Inner { context, wake: Notify::new(), state: Mutex::default() })))
+    pub(crate) fn new(context: impl Into<Arc<Context>>) -> Self {
+        Self(Some(Arc::new(Inner { context: context.into(), wake: Notify::new(), state: Mutex::default() })))
     }
 
     /// Makes the task look, for what was held just now may be due before all else, or be all there is.

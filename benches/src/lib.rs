@@ -9,6 +9,7 @@
 pub mod actors;
 pub mod chain;
 pub mod fan;
+pub mod files;
 mod finish;
 mod flavor;
 pub mod http;
