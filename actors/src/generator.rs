@@ -142,8 +142,7 @@ impl Generator {
     }
 
     fn when(when: When, make: impl Fn(u64) -> Event + Send + Sync + 'static) -> Self {
-        let (made, ticks) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(Inner { when, make: Box::new(make), made, ticks }))
+        Self(Arc::new(Inner { when, make: Box::new(make), made: AtomicU64::new(0), ticks: AtomicU64::new(0) }))
     }
 }
 
@@ -178,8 +177,8 @@ impl Generator {
     /// # Errors
     /// As [`Generator::by_cron`].
     pub fn making_by_cron(cron: Cron, make: impl Fn(u64) -> Event + Send + Sync + 'static) -> Result<Self> {
-        let ticks = Ticks::new(cron, Box::new(std::time::SystemTime::now))?;
-        Ok(Self::when(When::Cron(Box::new(ticks)), make))
+        let ticks = Box::new(Ticks::new(cron, Box::new(std::time::SystemTime::now))?);
+        Ok(Self::when(When::Cron(ticks), make))
     }
 }
 
