@@ -33,6 +33,11 @@ impl ReplyBody {
         Self { feed: Some(Box::new(feed)), ..Self::default() }
     }
 
+    /// Says whether it comes in pieces that nobody knows yet.
+    pub(crate) fn is_fed(&self) -> bool {
+        self.feed.is_some()
+    }
+
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
     }

@@ -7,21 +7,24 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use playhouse_engine::{Attributes, Error, Event, EventId, Permit, Receipt};
 
 use super::admission::{Admission, admit};
+use super::answer::{Answer, AnswerFeed};
 use super::body::ReplyBody;
 use super::clock::{NEVER, Ticks};
 use super::connection::{Connection, Open};
 use super::head::Head;
+use super::inflow::Inflow;
+use super::intake::Intake;
 use super::payload::payload;
 use super::pending::{Lease, Outcome};
-use super::reply::{Asked, Refusal, answer, empty, options, refuse};
-use super::routes::Address;
+use super::reply::{Asked, Refusal, Reply, answer, empty, may_have_body, options, refuse};
+use super::routes::{Address, Target};
 use super::upload::Upload;
 use super::watch::Phase;
 
@@ -44,7 +47,17 @@ enum State {
     Answered(Option<Box<Response<ReplyBody>>>),
     Arrived,
     Uploading(Upload),
+    /// The body leaves in parts, and the reply may come meanwhile.
+    Streaming(Box<Intake>),
     Waiting(EventId),
+}
+
+/// How far a body that leaves in parts has come.
+enum Progress {
+    /// It has left whole, and the reply is waited for.
+    Whole(EventId),
+    /// What ends the request came first.
+    Outcome(Outcome),
 }
 
 impl Exchange {
@@ -82,6 +95,16 @@ impl Exchange {
     }
 
     fn arrive(&mut self, body: Incoming, length: Option<u64>) {
+        if self.target().is_some_and(|target| target.streamed) {
+            match self.stream(body) {
+                Ok(intake) => self.state = State::Streaming(Box::new(intake)),
+                Err(error) => {
+                    self.leave_unread(length);
+                    self.refuse_later(error.into());
+                }
+            }
+            return;
+        }
         if length == Some(0) {
             return;
         }
@@ -95,6 +118,22 @@ impl Exchange {
                 self.refuse_later(error.into());
             }
         }
+    }
+
+    /// Begins to take in a body in parts.
+    fn stream(&mut self, body: Incoming) -> Result<Intake, Error> {
+        let (Some(head), Some(target)) = (self.head.clone(), self.target()) else {
+            return Err(Error::internal("a request was taken in that was not admitted"));
+        };
+        let outbox = target.outbox;
+        let permit = self.connection.reception.emitter.permit()?;
+        let lease = self.lease()?.clone();
+        let id = lease.open(NEVER);
+        Ok(Intake::new(&self.connection, lease, id, head, outbox, Inflow::new(body), permit))
+    }
+
+    fn target(&self) -> Option<&Target> {
+        self.address.map(|address| self.connection.reception.routes.target(address))
     }
 
     fn refuse_later(&mut self, refusal: Refusal) {
@@ -173,6 +212,50 @@ impl Exchange {
         }
     }
 
+    /// Takes in parts of the body, until the reply is there or the body has left whole.
+    fn poll_streaming(&mut self, context: &mut Context<'_>) -> Poll<Result<Progress, Refusal>> {
+        let (State::Streaming(intake), Some(lease)) = (&mut self.state, &self.lease) else { return Poll::Pending };
+        if let Poll::Ready(outcome) = lease.poll(context) {
+            return Poll::Ready(Ok(Progress::Outcome(outcome)));
+        }
+        match ready!(intake.poll(context)) {
+            Ok(()) => {
+                let id = intake.id();
+                self.deadline = self.connection.reception.until_deadline();
+                lease.wake_at(context.waker(), self.deadline);
+                Poll::Ready(Ok(Progress::Whole(id)))
+            }
+            Err(refusal) => {
+                lease.close();
+                self.leave_unread(None);
+                Poll::Ready(Err(refusal))
+            }
+        }
+    }
+
+    /// Answers a request whose body has not left whole.
+    fn answer_early(&mut self, outcome: Outcome) -> Response<ReplyBody> {
+        let State::Streaming(mut intake) = std::mem::replace(&mut self.state, State::Answered(None)) else {
+            return self.refused(Error::internal("a body is taken in that is not there").into(), None);
+        };
+        let id = intake.id();
+        if let Outcome::Begun(reply, answer) = outcome {
+            return self.begin(reply, answer, id, Some(intake));
+        }
+        let error = match &outcome {
+            Outcome::Ended(Err(error)) => error.clone(),
+            _ => Error::gone("the request was answered before its body was there"),
+        };
+        intake.break_off(&error);
+        drop(intake);
+        self.leave_unread(None);
+        let mut response = self.answered(outcome, id);
+        if self.open.is_none() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
     fn poll_answer(&mut self, id: EventId, context: &mut Context<'_>) -> Poll<Response<ReplyBody>> {
         let Some(lease) = &self.lease else {
             return Poll::Ready(self.refused(Error::internal("a request waits without a slot").into(), Some(id)));
@@ -188,18 +271,44 @@ impl Exchange {
         };
         // Nothing more is waited for: the slot is free.
         self.state = State::Answered(None);
-        Poll::Ready(match outcome {
+        Poll::Ready(self.answered(outcome, id))
+    }
+
+    fn answered(&self, outcome: Outcome, id: EventId) -> Response<ReplyBody> {
+        match outcome {
             Outcome::Reply(reply) => self.with_asked(Some(id), |asked| answer(reply, asked)),
+            Outcome::Begun(reply, answer) => self.begin(reply, answer, id, None),
             Outcome::Ended(Err(error)) => self.refused(error.into(), Some(id)),
             Outcome::Ended(Ok(())) if self.is_accepted() => empty(StatusCode::ACCEPTED),
             Outcome::Ended(Ok(())) => {
                 self.refused(Error::internal("the request's event ended without a reply").into(), Some(id))
             }
-        })
+        }
+    }
+
+    /// Begins an answer that comes in parts, which may be made of what `intake` still takes in.
+    fn begin(
+        &self,
+        reply: Reply,
+        parts: Arc<Answer>,
+        id: EventId,
+        intake: Option<Box<Intake>>,
+    ) -> Response<ReplyBody> {
+        let can_be_told = reply.has_status();
+        let (mut response, is_head) = self.with_asked(Some(id), |asked| (answer(reply, asked), asked.is_head));
+        let (Some(lease), Some(head)) = (&self.lease, &self.head) else { return response };
+        let feed = AnswerFeed::new(self.connection.clone(), lease.clone(), parts, intake, head.parts.version);
+        if can_be_told && is_head {
+            // How long it would be is not known.
+            response.headers_mut().remove(CONTENT_LENGTH);
+        } else if can_be_told && may_have_body(response.status()) {
+            *response.body_mut() = ReplyBody::fed(feed);
+        }
+        response
     }
 
     fn is_accepted(&self) -> bool {
-        self.address.is_some_and(|address| self.connection.reception.routes.target(address).accepted)
+        self.target().is_some_and(|target| target.accepted)
     }
 
     fn refused(&self, refusal: Refusal, id: Option<EventId>) -> Response<ReplyBody> {
@@ -238,6 +347,11 @@ impl Exchange {
                 let (parts, body) = response.into_parts();
                 response = Response::from_parts(parts, body.with_open(open));
             }
+            None if response.body().is_fed() => {
+                connection.watch.enter(Phase::Fed, connection.reception.until_idle());
+                let (parts, body) = response.into_parts();
+                response = Response::from_parts(parts, body.with_open(Open::new(connection.clone())));
+            }
             None => connection.watch.enter(Phase::Idle, connection.reception.until_idle()),
         }
         response
@@ -257,6 +371,11 @@ impl Future for Exchange {
                 },
                 State::Arrived => this.offer(Bytes::new(), None),
                 State::Uploading(_) => ready!(this.poll_upload(context)),
+                State::Streaming(_) => match ready!(this.poll_streaming(context)) {
+                    Ok(Progress::Whole(id)) => Ok(id),
+                    Ok(Progress::Outcome(outcome)) => break this.answer_early(outcome),
+                    Err(refusal) => Err(refusal),
+                },
                 State::Waiting(id) => {
                     let id = *id;
                     break ready!(this.poll_answer(id, context));
@@ -275,7 +394,7 @@ impl Future for Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         // The client has gone: a reply that still comes is late.
-        if let (State::Waiting(_) | State::Uploading(_), Some(lease)) = (&self.state, &self.lease) {
+        if let (State::Waiting(_) | State::Uploading(_) | State::Streaming(_), Some(lease)) = (&self.state, &self.lease) {
             lease.close();
         }
     }

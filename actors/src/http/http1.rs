@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use playhouse_engine::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::connection::{Connection, Due, close, linger, refuse_by_hand};
+use super::connection::{Connection, Due, Socket, close, linger, refuse_by_hand, reset};
 use super::exchange::Exchange;
 use super::limits::HttpLimits;
 use super::stream::Stream;
@@ -26,10 +26,7 @@ const BUFFER: usize = 64 * 1024;
 const LEAST_BUFFER: usize = 8 * 1024;
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve<T>(connection: &Arc<Connection>, stream: Stream<T>)
-where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+pub(crate) async fn serve<T: Socket>(connection: &Arc<Connection>, stream: Stream<T>) {
     let (shared, lease) = (connection.clone(), connection.reception.pending.lend().map(Arc::new));
     let service = service_fn(move |request: Request<Incoming>| Exchange::new(shared.clone(), lease.clone(), request));
     let mut http = builder(&connection.reception.limits).serve_connection(TokioIo::new(stream), service);
@@ -59,7 +56,11 @@ where
         }
     })
     .await;
-    end(connection, http.into_parts().io.into_inner().into_inner()).await;
+    let socket = http.into_parts().io.into_inner().into_inner();
+    if connection.watch.is_reset() {
+        return reset(&socket);
+    }
+    end(connection, socket).await;
 }
 
 /// Ends a connection on which nothing is under way, with the answer that is still owed.
@@ -91,7 +92,12 @@ pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Connecti
 /// fast enough.
 fn goes_on(connection: &Connection, written: &mut u64) -> bool {
     let watch = &connection.watch;
-    let goes_on = watch.phase() == Phase::Idle && watch.is_blocked() && connection.takes_enough(written);
+    let goes_on = match watch.phase() {
+        Phase::Idle => watch.is_blocked() && connection.takes_enough(written),
+        // What the answer waits for is not the client.
+        Phase::Fed => !watch.is_blocked() || connection.takes_enough(written),
+        _ => false,
+    };
     if goes_on {
         watch.extend(connection.reception.until_idle());
     }

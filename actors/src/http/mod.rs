@@ -6,6 +6,7 @@
 
 mod accept;
 mod admission;
+mod answer;
 mod body;
 mod clock;
 mod connection;
@@ -15,8 +16,11 @@ mod form_body;
 mod head;
 mod http1;
 mod http2;
+mod inflow;
+mod intake;
 mod limits;
 mod media;
+mod parting;
 mod payload;
 mod pending;
 mod reception;
@@ -34,6 +38,7 @@ mod tls;
 mod upload;
 mod view;
 mod watch;
+mod window;
 
 pub use form_body::{FormBody, FormBodySettings};
 pub use http::{Method, StatusCode};

@@ -8,6 +8,7 @@ use playhouse_engine::Emitter;
 
 use super::clock::{Clock, Ticks, ticks};
 use super::limits::HttpLimits;
+use super::parting::Partings;
 use super::pending::Pending;
 use super::routes::Routes;
 #[cfg(feature = "tls")]
@@ -27,6 +28,7 @@ pub(crate) struct Reception {
     pub(crate) pending: Arc<Pending>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stopping: AtomicBool,
+    pub(crate) partings: Partings,
 }
 
 impl Reception {

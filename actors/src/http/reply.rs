@@ -8,7 +8,7 @@ use http::header::{
     WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use playhouse_engine::{Attributes, Error, EventId, Kind, Payload, Value};
+use playhouse_engine::{Attributes, Error, Event, EventId, Kind, Payload, Value};
 
 use super::body::ReplyBody;
 use super::error_body::error_body;
@@ -23,6 +23,22 @@ pub(crate) struct Reply {
     pub(crate) payload: Payload,
     pub(crate) attributes: Attributes,
     pub(crate) error: Option<Error>,
+}
+
+impl Reply {
+    /// Returns what `event` says.
+    pub(crate) fn of(event: &Event) -> Self {
+        Self {
+            payload: event.payload().clone(),
+            attributes: event.attributes().clone(),
+            error: event.error().cloned(),
+        }
+    }
+
+    /// Says whether it has a status that a client can be told.
+    pub(crate) fn has_status(&self) -> bool {
+        self.attributes.get(STATUS).is_none_or(|status| reply_status(&status).is_some())
+    }
 }
 
 /// What an answer depends on beside the reply.
@@ -82,7 +98,7 @@ pub(crate) fn answer(reply: Reply, asked: Asked<'_>) -> Response<ReplyBody> {
         }
         has_headers |= name.starts_with(REPLY_HEADER);
     }
-    let has_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT);
+    let has_body = may_have_body(status);
     let content_type = match &reply.payload {
         _ if !has_body => None,
         Payload::Empty => None,
@@ -102,6 +118,11 @@ pub(crate) fn answer(reply: Reply, asked: Asked<'_>) -> Response<ReplyBody> {
         apply_headers(&reply.attributes, response.headers_mut(), |_| true);
     }
     response
+}
+
+/// Says whether an answer with the status may have a body.
+pub(crate) fn may_have_body(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT)
 }
 
 /// Makes the answer that refuses a request.
@@ -166,7 +187,8 @@ fn with_body(status: StatusCode, bytes: Bytes, is_head: bool) -> Response<ReplyB
     response
 }
 
-fn into_bytes(payload: Payload) -> Bytes {
+/// Returns what a payload is on the wire.
+pub(crate) fn into_bytes(payload: Payload) -> Bytes {
     match payload {
         Payload::Text(text) => text.into_bytes(),
         Payload::Bytes(bytes) => bytes,
@@ -220,17 +242,13 @@ mod tests {
     use std::time::Duration;
 
     use http_body::Body as _;
-    use playhouse_engine::{Event, Xml};
+    use playhouse_engine::Xml;
 
     use super::*;
     use crate::http::view::HttpReply;
 
     fn answered(event: Event, is_head: bool) -> Response<ReplyBody> {
-        let reply = Reply {
-            payload: event.payload().clone(),
-            attributes: event.attributes().clone(),
-            error: event.error().cloned(),
-        };
+        let reply = Reply::of(&event);
         let (headers, challenge) = (HeaderMap::new(), HeaderValue::from_static("Basic realm=\"test\""));
         let allow = HeaderValue::from_static("GET");
         answer(reply, Asked { headers: &headers, is_head, allow: &allow, challenge: &challenge, id: None })

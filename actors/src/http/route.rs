@@ -25,6 +25,7 @@ pub struct Route {
     /// None at all takes every content type.
     pub(crate) takes: Vec<Pattern>,
     pub(crate) accepted: bool,
+    pub(crate) streamed: bool,
 }
 
 impl Route {
@@ -37,7 +38,14 @@ impl Route {
     /// Takes requests for every path that no other route takes.
     #[must_use]
     pub fn otherwise() -> Self {
-        Self { path: None, methods: Vec::new(), outbox: "outbox".to_owned(), takes: Vec::new(), accepted: false }
+        Self {
+            path: None,
+            methods: Vec::new(),
+            outbox: "outbox".to_owned(),
+            takes: Vec::new(),
+            accepted: false,
+            streamed: false,
+        }
     }
 
     /// Takes `GET` requests for `path`, and with them `HEAD`.
@@ -90,6 +98,21 @@ impl Route {
     #[must_use]
     pub fn takes<'a>(mut self, types: impl IntoIterator<Item = &'a str>) -> Self {
         self.takes.extend(types.into_iter().map(Pattern::new));
+        self
+    }
+
+    /// Takes the body in parts, as it comes: events with the request's id and attributes, marked by [`Part`](crate::Part), whose
+    /// payloads are bytes. No more of it is in the flow than the limit `window`: the client waits while receivers do not keep up.
+    ///
+    /// The last part says that it is; where the client knows no length it is empty, as it is where there is no body. Where the body
+    /// breaks off, or is refused, or the request ends before it is there, an empty part says so, with the error. The first part finds
+    /// room in the flow or is refused with 503, the others wait for it. The reply may come before the body is there: a whole one ends
+    /// the request, and the rest of the body is refused; one in parts goes on while the body is taken in.
+    ///
+    /// Receivers must keep order: an actor with several workers does not.
+    #[must_use]
+    pub fn streamed(mut self) -> Self {
+        self.streamed = true;
         self
     }
 

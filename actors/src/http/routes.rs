@@ -18,6 +18,7 @@ pub(crate) struct Target {
     /// The header that says what is taken, for whoever sent something else.
     pub(crate) accept: Option<HeaderValue>,
     pub(crate) accepted: bool,
+    pub(crate) streamed: bool,
 }
 
 impl Target {
@@ -89,6 +90,7 @@ impl Routes {
                 takes: route.takes.clone(),
                 accept: list(route.takes.iter().map(Pattern::as_str)),
                 accepted: route.accepted,
+                streamed: route.streamed,
             };
             let path = route.path.as_deref().map(without_slash);
             match places.iter_mut().find(|(known, _)| *known == path) {

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use super::accept::{Listener, accept};
 use super::clock::Clock;
 use super::limits::HttpLimits;
+use super::parting::Partings;
 use super::pending::{Outcome, Pending};
 use super::reception::{Counters, HttpStatistics, Reception};
 use super::reply::Reply;
@@ -20,6 +21,8 @@ use super::route::Route;
 use super::routes::{Routes, outboxes};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
+use crate::Part;
+use crate::upkeep::not_started;
 
 /// How many connections wait to be accepted at most.
 const BACKLOG: i32 = 1024;
@@ -105,6 +108,8 @@ pub struct HttpServer {
     tls: Option<Tls>,
     pending: Arc<Pending>,
     counters: Arc<Counters>,
+    /// There once it has started.
+    reception: Option<Arc<Reception>>,
 }
 
 #[derive(Debug)]
@@ -136,6 +141,7 @@ impl HttpServer {
             tls: None,
             pending: Arc::new(Pending::new()),
             counters: Arc::default(),
+            reception: None,
         }
     }
 
@@ -225,19 +231,27 @@ impl Light for HttpServer {
             pending: self.pending.clone(),
             counters: self.counters.clone(),
             stopping: AtomicBool::new(false),
+            partings: Partings::default(),
         });
+        self.reception = Some(reception.clone());
         let (listener, stopping) = (Listener::new(listener), context.stopping());
         context.spawn("accept", move || accept(listener.clone(), reception.clone(), stopping.clone()));
         Ok(())
     }
 
     fn handle(&self, event: &Event, _: &mut Outbox) -> Result<()> {
-        let reply = Reply {
-            payload: event.payload().clone(),
-            attributes: event.attributes().clone(),
-            error: event.error().cloned(),
-        };
-        self.pending.end(event.id(), Outcome::Reply(reply));
+        if let Some(part) = Part::of(event)?
+            && event.error().is_none()
+        {
+            let reception = self.reception.as_ref().ok_or_else(not_started)?;
+            return self.pending.part(reception, part, event);
+        }
+        if let Some(error) = event.error()
+            && self.pending.break_off(event.id(), error)
+        {
+            return Ok(());
+        }
+        self.pending.end(event.id(), Outcome::Reply(Reply::of(event)));
         Ok(())
     }
 }

@@ -194,12 +194,7 @@ impl HttpExchange {
     #[track_caller]
     pub fn answer(&self, event: &Event) -> HttpAnswer {
         assert_eq!(event.id(), self.id, "the event has another id than the request's, and would be no reply to it");
-        let reply = Reply {
-            payload: event.payload().clone(),
-            attributes: event.attributes().clone(),
-            error: event.error().cloned(),
-        };
-        HttpAnswer::of(answer(reply, asked(&self.head, &self.allow, Some(self.id))))
+        HttpAnswer::of(answer(Reply::of(event), asked(&self.head, &self.allow, Some(self.id))))
     }
 
     /// Returns the answer that the server would give when the event came back to it along an error route.
