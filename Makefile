@@ -20,3 +20,4 @@ bench:
 	cargo bench -p playhouse-benches --bench http
 	cargo bench -p playhouse-benches --bench mdp
 	cargo bench -p playhouse-benches --bench memory
+	cargo bench -p playhouse-benches --bench upload

@@ -6,8 +6,8 @@
 mod http_support;
 
 use std::collections::HashMap;
-use std::process::{Command, Stdio};
 use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -218,8 +218,7 @@ async fn a_connection_goes_on_after_an_upload() {
 async fn no_more_is_read_than_the_window_while_the_receiver_is_busy() {
     let gate = Arc::new(Semaphore::new(0));
     let limits = HttpLimits { window: 256 * 1024, ..HttpLimits::default() };
-    let mut uploads =
-        uploads(limits, Policy::default(), |gather| Gather { gate: Some(gate.clone()), ..gather }).await;
+    let mut uploads = uploads(limits, Policy::default(), |gather| Gather { gate: Some(gate.clone()), ..gather }).await;
     let body = bytes(16_000_000);
     let mut client = uploads.server.connect();
     client.send(head("Content-Length: 16000000\r\n"));
@@ -312,8 +311,7 @@ async fn a_receiver_that_fails_in_the_middle_ends_the_request_at_once() {
 async fn only_the_first_part_is_shed_where_an_inbox_is_full() {
     let gate = Arc::new(Semaphore::new(0));
     let policy = Policy { capacity: 1, overflow: Overflow::Shed, ..Policy::default() };
-    let uploads =
-        uploads(HttpLimits::default(), policy, |gather| Gather { gate: Some(gate.clone()), ..gather }).await;
+    let uploads = uploads(HttpLimits::default(), policy, |gather| Gather { gate: Some(gate.clone()), ..gather }).await;
     let body = bytes(16_000_000);
     let mut client = uploads.server.connect();
     client.send(head("Content-Length: 16000000\r\n"));
@@ -329,8 +327,7 @@ async fn only_the_first_part_is_shed_where_an_inbox_is_full() {
 async fn a_flow_that_takes_no_more_is_504_and_the_body_broken() {
     let gate = Arc::new(Semaphore::new(1));
     let limits = HttpLimits { deadline: Duration::from_millis(300), window: 1, ..HttpLimits::default() };
-    let mut uploads =
-        uploads(limits, Policy::default(), |gather| Gather { gate: Some(gate.clone()), ..gather }).await;
+    let mut uploads = uploads(limits, Policy::default(), |gather| Gather { gate: Some(gate.clone()), ..gather }).await;
     let mut client = uploads.server.connect();
     client.send(head("Content-Length: 200000\r\n")).send(bytes(150_000));
     assert_eq!(client.answer().status, 504);
@@ -357,7 +354,8 @@ async fn an_upload_under_way_when_the_stop_begins_is_taken_in_and_answered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_clients_upload_at_once() {
     let limits = HttpLimits { rate_window: Duration::from_secs(60), ..HttpLimits::default() };
-    let uploads = Uploads::new(limits).await;
+    let policy = Policy { capacity: 16_384, ..Policy::default() };
+    let uploads = uploads(limits, policy, |gather| gather).await;
     let address = uploads.server.address;
     let body = bytes(4000);
     let expected = format!("4000 {}", sum(0, &body));

@@ -151,7 +151,10 @@ impl House {
             self.tasks.spawn(async move {
                 let time = reception.limits.deadline;
                 if timeout(time, parting.done()).await.is_err() {
-                    tracing::warn!(actor = reception.name, "a receiver had no room within {time:?} to learn that a body broke off");
+                    tracing::warn!(
+                        actor = reception.name,
+                        "a receiver had no room within {time:?} to learn that a body broke off"
+                    );
                 }
                 Guest::Parted
             });

@@ -1,5 +1,8 @@
 //! One request on its way: its body is read, its event is offered to the flow, and its reply is waited for.
 
+mod aside;
+mod parts;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -7,26 +10,28 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::CONNECTION;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use playhouse_engine::{Attributes, Error, Event, EventId, Permit, Receipt};
+use tokio::task::JoinHandle;
 
 use super::admission::{Admission, admit};
-use super::answer::{Answer, AnswerFeed};
 use super::body::ReplyBody;
 use super::clock::{NEVER, Ticks};
+#[cfg(feature = "compression")]
+use super::compression::Coding;
 use super::connection::{Connection, Open};
 use super::head::Head;
-use super::inflow::Inflow;
 use super::intake::Intake;
 use super::payload::payload;
 use super::pending::{Lease, Outcome};
-use super::reply::{Asked, Refusal, Reply, answer, empty, may_have_body, options, refuse};
+use super::reply::{Asked, Refusal, answer, empty, options, refuse};
 use super::routes::{Address, Target};
 use super::upload::Upload;
 use super::watch::Phase;
+use aside::Done;
 
 /// One request on its way to its answer.
 #[derive(Debug)]
@@ -38,6 +43,11 @@ pub(crate) struct Exchange {
     address: Option<Address>,
     state: State,
     deadline: Ticks,
+    /// Whether nothing more is taken on the connection, because the client may go on to send what nobody reads.
+    closes: bool,
+    /// How the body is compressed.
+    #[cfg(feature = "compression")]
+    coding: Option<Coding>,
     /// Tells an HTTP/2 connection that one more request is open.
     open: Option<Open>,
 }
@@ -50,14 +60,17 @@ enum State {
     /// The body leaves in parts, and the reply may come meanwhile.
     Streaming(Box<Intake>),
     Waiting(EventId),
+    /// Something that takes long is done elsewhere.
+    Aside(JoinHandle<Result<Done, Refusal>>),
 }
 
-/// How far a body that leaves in parts has come.
-enum Progress {
-    /// It has left whole, and the reply is waited for.
-    Whole(EventId),
-    /// What ends the request came first.
-    Outcome(Outcome),
+/// How far a request has come.
+enum Step {
+    /// Its event is in the flow, and the reply is waited for.
+    Offered(EventId),
+    Answer(Response<ReplyBody>),
+    /// Its state says how it goes on.
+    Again,
 }
 
 impl Exchange {
@@ -71,11 +84,30 @@ impl Exchange {
         let deadline = reception.until_deadline();
         let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
         let admission = admit(&reception.routes, &reception.limits, &parts, length);
-        let mut exchange = Self { lease, head: None, address: None, state: State::Arrived, deadline, open, connection };
+        let mut exchange = Self {
+            lease,
+            head: None,
+            address: None,
+            state: State::Arrived,
+            deadline,
+            closes: false,
+            #[cfg(feature = "compression")]
+            coding: None,
+            open,
+            connection,
+        };
         let mut head = Head { parts, peer: exchange.connection.peer, variables: Box::default() };
         match admission {
             Ok(Admission::Admitted(address, variables)) => {
                 head.variables = variables;
+                #[cfg(feature = "compression")]
+                if let Err(refusal) = exchange.note_coding(&mut head.parts.headers, length) {
+                    exchange.leave_unread(length);
+                    exchange.head = Some(Arc::new(head));
+                    exchange.address = Some(address);
+                    exchange.refuse_later(refusal);
+                    return exchange;
+                }
                 exchange.head = Some(Arc::new(head));
                 exchange.address = Some(address);
                 exchange.arrive(body, length);
@@ -118,18 +150,6 @@ impl Exchange {
                 self.refuse_later(error.into());
             }
         }
-    }
-
-    /// Begins to take in a body in parts.
-    fn stream(&mut self, body: Incoming) -> Result<Intake, Error> {
-        let (Some(head), Some(target)) = (self.head.clone(), self.target()) else {
-            return Err(Error::internal("a request was taken in that was not admitted"));
-        };
-        let outbox = target.outbox;
-        let permit = self.connection.reception.emitter.permit()?;
-        let lease = self.lease()?.clone();
-        let id = lease.open(NEVER);
-        Ok(Intake::new(&self.connection, lease, id, head, outbox, Inflow::new(body), permit))
     }
 
     fn target(&self) -> Option<&Target> {
@@ -184,13 +204,17 @@ impl Exchange {
         }
     }
 
-    fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<Result<EventId, Refusal>> {
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<Result<Step, Refusal>> {
         let reception = &self.connection.reception;
         let State::Uploading(upload) = &mut self.state else { return Poll::Pending };
         let measured = match upload.poll(context, reception) {
             Poll::Ready(Ok(body)) => {
                 let permit = upload.permit.take();
-                return Poll::Ready(self.offer(body, permit));
+                #[cfg(feature = "compression")]
+                if let Some(coding) = self.coding {
+                    return Poll::Ready(Ok(self.unpack_aside(coding, body, permit)));
+                }
+                return Poll::Ready(self.offer(body, permit).map(Step::Offered));
             }
             Poll::Ready(Err(refusal)) => Err(refusal),
             Poll::Pending if reception.clock.now() >= self.deadline => {
@@ -212,53 +236,10 @@ impl Exchange {
         }
     }
 
-    /// Takes in parts of the body, until the reply is there or the body has left whole.
-    fn poll_streaming(&mut self, context: &mut Context<'_>) -> Poll<Result<Progress, Refusal>> {
-        let (State::Streaming(intake), Some(lease)) = (&mut self.state, &self.lease) else { return Poll::Pending };
-        if let Poll::Ready(outcome) = lease.poll(context) {
-            return Poll::Ready(Ok(Progress::Outcome(outcome)));
-        }
-        match ready!(intake.poll(context)) {
-            Ok(()) => {
-                let id = intake.id();
-                self.deadline = self.connection.reception.until_deadline();
-                lease.wake_at(context.waker(), self.deadline);
-                Poll::Ready(Ok(Progress::Whole(id)))
-            }
-            Err(refusal) => {
-                lease.close();
-                self.leave_unread(None);
-                Poll::Ready(Err(refusal))
-            }
-        }
-    }
-
-    /// Answers a request whose body has not left whole.
-    fn answer_early(&mut self, outcome: Outcome) -> Response<ReplyBody> {
-        let State::Streaming(mut intake) = std::mem::replace(&mut self.state, State::Answered(None)) else {
-            return self.refused(Error::internal("a body is taken in that is not there").into(), None);
-        };
-        let id = intake.id();
-        if let Outcome::Begun(reply, answer) = outcome {
-            return self.begin(reply, answer, id, Some(intake));
-        }
-        let error = match &outcome {
-            Outcome::Ended(Err(error)) => error.clone(),
-            _ => Error::gone("the request was answered before its body was there"),
-        };
-        intake.break_off(&error);
-        drop(intake);
-        self.leave_unread(None);
-        let mut response = self.answered(outcome, id);
-        if self.open.is_none() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
-    }
-
-    fn poll_answer(&mut self, id: EventId, context: &mut Context<'_>) -> Poll<Response<ReplyBody>> {
+    fn poll_answer(&mut self, id: EventId, context: &mut Context<'_>) -> Poll<Step> {
         let Some(lease) = &self.lease else {
-            return Poll::Ready(self.refused(Error::internal("a request waits without a slot").into(), Some(id)));
+            let error = Error::internal("a request waits without a slot");
+            return Poll::Ready(Step::Answer(self.refused(error.into(), Some(id))));
         };
         let outcome = match lease.poll(context) {
             Poll::Ready(outcome) => outcome,
@@ -274,37 +255,19 @@ impl Exchange {
         Poll::Ready(self.answered(outcome, id))
     }
 
-    fn answered(&self, outcome: Outcome, id: EventId) -> Response<ReplyBody> {
-        match outcome {
-            Outcome::Reply(reply) => self.with_asked(Some(id), |asked| answer(reply, asked)),
+    fn answered(&mut self, outcome: Outcome, id: EventId) -> Step {
+        Step::Answer(match outcome {
+            Outcome::Reply(reply) => match self.shaping() {
+                Some(shaping) => return self.shape(reply, shaping, id),
+                None => self.with_asked(Some(id), |asked| answer(reply, asked)),
+            },
             Outcome::Begun(reply, answer) => self.begin(reply, answer, id, None),
             Outcome::Ended(Err(error)) => self.refused(error.into(), Some(id)),
             Outcome::Ended(Ok(())) if self.is_accepted() => empty(StatusCode::ACCEPTED),
             Outcome::Ended(Ok(())) => {
                 self.refused(Error::internal("the request's event ended without a reply").into(), Some(id))
             }
-        }
-    }
-
-    /// Begins an answer that comes in parts, which may be made of what `intake` still takes in.
-    fn begin(
-        &self,
-        reply: Reply,
-        parts: Arc<Answer>,
-        id: EventId,
-        intake: Option<Box<Intake>>,
-    ) -> Response<ReplyBody> {
-        let can_be_told = reply.has_status();
-        let (mut response, is_head) = self.with_asked(Some(id), |asked| (answer(reply, asked), asked.is_head));
-        let (Some(lease), Some(head)) = (&self.lease, &self.head) else { return response };
-        let feed = AnswerFeed::new(self.connection.clone(), lease.clone(), parts, intake, head.parts.version);
-        if can_be_told && is_head {
-            // How long it would be is not known.
-            response.headers_mut().remove(CONTENT_LENGTH);
-        } else if can_be_told && may_have_body(response.status()) {
-            *response.body_mut() = ReplyBody::fed(feed);
-        }
-        response
+        })
     }
 
     fn is_accepted(&self) -> bool {
@@ -340,6 +303,9 @@ impl Exchange {
     fn finish(&mut self, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
         self.state = State::Answered(None);
         self.head = None;
+        if self.closes && self.open.is_none() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let connection = &self.connection;
         match self.open.take() {
             Some(open) => {
@@ -364,28 +330,33 @@ impl Future for Exchange {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let response = loop {
-            let offered = match &mut this.state {
+            let step = match &mut this.state {
                 State::Answered(response) => match response.take() {
                     Some(response) => break *response,
                     None => return Poll::Pending,
                 },
-                State::Arrived => this.offer(Bytes::new(), None),
+                State::Arrived => this.offer(Bytes::new(), None).map(Step::Offered),
                 State::Uploading(_) => ready!(this.poll_upload(context)),
-                State::Streaming(_) => match ready!(this.poll_streaming(context)) {
-                    Ok(Progress::Whole(id)) => Ok(id),
-                    Ok(Progress::Outcome(outcome)) => break this.answer_early(outcome),
-                    Err(refusal) => Err(refusal),
-                },
+                State::Streaming(_) => ready!(this.poll_streaming(context)),
                 State::Waiting(id) => {
                     let id = *id;
-                    break ready!(this.poll_answer(id, context));
+                    Ok(ready!(this.poll_answer(id, context)))
                 }
+                State::Aside(_) => ready!(this.poll_aside(context)),
             };
-            match offered {
+            let response = match step {
                 // A flow of light actors has run within the offer: then the answer is there already.
-                Ok(id) => this.state = State::Waiting(id),
-                Err(refusal) => break this.refused(refusal, None),
-            }
+                Ok(Step::Offered(id)) => {
+                    this.state = State::Waiting(id);
+                    continue;
+                }
+                Ok(Step::Answer(response)) => response,
+                Ok(Step::Again) => continue,
+                Err(refusal) => this.refused(refusal, None),
+            };
+            #[cfg(feature = "compression")]
+            let Some(response) = this.pack(response) else { continue };
+            break response;
         };
         Poll::Ready(Ok(this.finish(response)))
     }
@@ -394,7 +365,8 @@ impl Future for Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         // The client has gone: a reply that still comes is late.
-        if let (State::Waiting(_) | State::Uploading(_) | State::Streaming(_), Some(lease)) = (&self.state, &self.lease) {
+        if let (State::Waiting(_) | State::Uploading(_) | State::Streaming(_), Some(lease)) = (&self.state, &self.lease)
+        {
             lease.close();
         }
     }

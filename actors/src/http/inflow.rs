@@ -8,7 +8,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use playhouse_engine::Error;
 
-#[cfg(any())]
+#[cfg(feature = "compression")]
 use super::compression::{Coding, Unpacker};
 use super::reply::Refusal;
 
@@ -18,7 +18,7 @@ pub(crate) struct Inflow {
     body: Incoming,
     /// How many bytes came, or were unpacked, whichever are more.
     came: u64,
-    #[cfg(any())]
+    #[cfg(feature = "compression")]
     unpacker: Option<Unpacker>,
     has_ended: bool,
 }
@@ -29,13 +29,13 @@ impl Inflow {
             has_ended: body.is_end_stream(),
             body,
             came: 0,
-            #[cfg(any())]
+            #[cfg(feature = "compression")]
             unpacker: None,
         }
     }
 
     /// Unpacks what comes.
-    #[cfg(any())]
+    #[cfg(feature = "compression")]
     pub(crate) fn packed(mut self, coding: Coding) -> Result<Self, Error> {
         self.unpacker = Some(Unpacker::new(coding)?);
         Ok(self)
@@ -53,7 +53,7 @@ impl Inflow {
 
     /// Returns the next piece; nothing after the last.
     pub(crate) fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Refusal>> {
-        #[cfg(any())]
+        #[cfg(feature = "compression")]
         if self.unpacker.is_some() {
             return self.poll_unpacked(context);
         }
@@ -80,7 +80,7 @@ impl Inflow {
         }
     }
 
-    #[cfg(any())]
+    #[cfg(feature = "compression")]
     fn poll_unpacked(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Refusal>> {
         loop {
             let Some(unpacker) = &mut self.unpacker else { return Poll::Ready(Ok(None)) };
@@ -96,14 +96,14 @@ impl Inflow {
         }
     }
 
-    #[cfg(any())]
+    #[cfg(feature = "compression")]
     fn feed(&mut self, data: Bytes) {
         let Some(unpacker) = &mut self.unpacker else { return };
         unpacker.feed(data);
         self.came = self.came.max(unpacker.taken());
     }
 
-    #[cfg(any())]
+    #[cfg(feature = "compression")]
     fn end_input(&mut self) {
         if let Some(unpacker) = &mut self.unpacker {
             unpacker.end();

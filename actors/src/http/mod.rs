@@ -9,9 +9,12 @@ mod admission;
 mod answer;
 mod body;
 mod clock;
+#[cfg(feature = "compression")]
+mod compression;
 mod connection;
 mod error_body;
 mod exchange;
+mod form;
 mod form_body;
 mod head;
 mod http1;
@@ -40,6 +43,8 @@ mod view;
 mod watch;
 mod window;
 
+#[cfg(feature = "compression")]
+pub use compression::Compression;
 pub use form_body::{FormBody, FormBodySettings};
 pub use http::{Method, StatusCode};
 pub use limits::HttpLimits;

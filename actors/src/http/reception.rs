@@ -7,6 +7,8 @@ use http::HeaderValue;
 use playhouse_engine::Emitter;
 
 use super::clock::{Clock, Ticks, ticks};
+#[cfg(feature = "compression")]
+use super::compression::Compressor;
 use super::limits::HttpLimits;
 use super::parting::Partings;
 use super::pending::Pending;
@@ -23,6 +25,8 @@ pub(crate) struct Reception {
     pub(crate) challenge: HeaderValue,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Tls>,
+    #[cfg(feature = "compression")]
+    pub(crate) compressor: Option<Compressor>,
     pub(crate) emitter: Emitter,
     pub(crate) clock: Clock,
     pub(crate) pending: Arc<Pending>,

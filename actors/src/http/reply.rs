@@ -4,8 +4,8 @@ use std::error::Error as _;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use playhouse_engine::{Attributes, Error, Event, EventId, Kind, Payload, Value};
@@ -28,11 +28,7 @@ pub(crate) struct Reply {
 impl Reply {
     /// Returns what `event` says.
     pub(crate) fn of(event: &Event) -> Self {
-        Self {
-            payload: event.payload().clone(),
-            attributes: event.attributes().clone(),
-            error: event.error().cloned(),
-        }
+        Self { payload: event.payload().clone(), attributes: event.attributes().clone(), error: event.error().cloned() }
     }
 
     /// Says whether it has a status that a client can be told.
@@ -60,13 +56,14 @@ pub(crate) struct Refusal {
     pub(crate) error: Error,
     pub(crate) status: Option<StatusCode>,
     pub(crate) accept: Option<HeaderValue>,
+    pub(crate) accept_encoding: Option<HeaderValue>,
     /// Whether nothing more is taken on this connection.
     pub(crate) close: bool,
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self { error, status: None, accept: None, close: false }
+        Self { error, status: None, accept: None, accept_encoding: None, close: false }
     }
 }
 
@@ -127,7 +124,7 @@ pub(crate) fn may_have_body(status: StatusCode) -> bool {
 
 /// Makes the answer that refuses a request.
 pub(crate) fn refuse(refusal: Refusal, asked: Asked<'_>) -> Response<ReplyBody> {
-    let Refusal { error, status, accept, .. } = refusal;
+    let Refusal { error, status, accept, accept_encoding, .. } = refusal;
     if error.kind() == Kind::Internal {
         let id = asked.id.map(tracing::field::display);
         tracing::error!(id, actor = error.actor(), error = %error, "a request failed");
@@ -151,6 +148,9 @@ pub(crate) fn refuse(refusal: Refusal, asked: Asked<'_>) -> Response<ReplyBody> 
     }
     if let Some(accept) = accept {
         headers.insert(ACCEPT, accept);
+    }
+    if let Some(accept) = accept_encoding {
+        headers.insert(ACCEPT_ENCODING, accept);
     }
     response
 }
@@ -185,6 +185,18 @@ fn with_body(status: StatusCode, bytes: Bytes, is_head: bool) -> Response<ReplyB
     let mut response = empty(status);
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     response
+}
+
+/// Says that the answer depends on a header of the request, unless that is said already.
+pub(crate) fn add_vary(headers: &mut HeaderMap, name: &'static str) {
+    let said = headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
+    let is_said = said
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.eq_ignore_ascii_case(name));
+    if !is_said {
+        headers.append(VARY, HeaderValue::from_static(name));
+    }
 }
 
 /// Returns what a payload is on the wire.

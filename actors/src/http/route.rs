@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::form::Forms;
 use super::media::Pattern;
 
 /// Which requests leave the server by which outbox.
@@ -26,6 +27,7 @@ pub struct Route {
     pub(crate) takes: Vec<Pattern>,
     pub(crate) accepted: bool,
     pub(crate) streamed: bool,
+    pub(crate) forms: Forms,
 }
 
 impl Route {
@@ -45,6 +47,7 @@ impl Route {
             takes: Vec::new(),
             accepted: false,
             streamed: false,
+            forms: Forms::default(),
         }
     }
 
@@ -113,6 +116,28 @@ impl Route {
     #[must_use]
     pub fn streamed(mut self) -> Self {
         self.streamed = true;
+        self
+    }
+
+    /// Gives each client the form that it accepts most: a reply in JSON becomes XML for who prefers that, and the other way round, by
+    /// the conventions of [`json_xml`](crate::json_xml). A client that names none gets the form of its request; one to which both
+    /// are the same, the reply as it is. Text counts as JSON where the request, or the reply's content type, says that it is.
+    ///
+    /// A reply that cannot be converted, and one that is neither, goes out as it is, and its content type says so. Replies in parts
+    /// are not converted.
+    #[cfg(feature = "convert")]
+    #[must_use]
+    pub fn by_accept(mut self) -> Self {
+        self.forms.by_accept = true;
+        self
+    }
+
+    /// Puts replies in JSON into an envelope, `{"data": …}`, unless they are one already with something in it. Text becomes a string
+    /// in it, and nothing an empty object, but for a status that has no body, or a client that prefers XML. XML and bytes go out as
+    /// they are. An error is `{"errors": [{"message": …, "code": …}]}`, as without this.
+    #[must_use]
+    pub fn enveloped(mut self) -> Self {
+        self.forms.enveloped = true;
         self
     }
 

@@ -6,6 +6,7 @@ use http::{HeaderValue, Method};
 use matchit::{Params, Router};
 use playhouse_engine::{Error, Result};
 
+use super::form::Forms;
 use super::media::Pattern;
 use super::route::Route;
 
@@ -19,6 +20,7 @@ pub(crate) struct Target {
     pub(crate) accept: Option<HeaderValue>,
     pub(crate) accepted: bool,
     pub(crate) streamed: bool,
+    pub(crate) forms: Forms,
 }
 
 impl Target {
@@ -91,6 +93,7 @@ impl Routes {
                 accept: list(route.takes.iter().map(Pattern::as_str)),
                 accepted: route.accepted,
                 streamed: route.streamed,
+                forms: route.forms,
             };
             let path = route.path.as_deref().map(without_slash);
             match places.iter_mut().find(|(known, _)| *known == path) {

@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 
 use super::accept::{Listener, accept};
 use super::clock::Clock;
+#[cfg(feature = "compression")]
+use super::compression::{Compression, Compressor};
 use super::limits::HttpLimits;
 use super::parting::Partings;
 use super::pending::{Outcome, Pending};
@@ -106,6 +108,8 @@ pub struct HttpServer {
     realm: String,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
+    #[cfg(feature = "compression")]
+    compression: Option<Compression>,
     pending: Arc<Pending>,
     counters: Arc<Counters>,
     /// There once it has started.
@@ -139,6 +143,8 @@ impl HttpServer {
             realm: "playhouse".to_owned(),
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "compression")]
+            compression: None,
             pending: Arc::new(Pending::new()),
             counters: Arc::default(),
             reception: None,
@@ -171,6 +177,15 @@ impl HttpServer {
     #[must_use]
     pub fn with_tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Compresses answers for clients that accept it, and unpacks requests. Without this neither is done: what is secret and what a
+    /// client chose should not be compressed together over TLS, which only the flow's author can know.
+    #[cfg(feature = "compression")]
+    #[must_use]
+    pub fn with_compression(mut self, compression: Compression) -> Self {
+        self.compression = Some(compression);
         self
     }
 
@@ -225,6 +240,8 @@ impl Light for HttpServer {
             challenge,
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
+            #[cfg(feature = "compression")]
+            compressor: self.compression.as_ref().map(Compressor::new).transpose()?,
             emitter: context.emitter()?,
             clock: Clock::new(self.limits.tick()),
             limits: self.limits.clone(),
