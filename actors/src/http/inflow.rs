@@ -12,10 +12,15 @@ use playhouse_engine::Error;
 use super::compression::{Coding, Unpacker};
 use super::reply::Refusal;
 
+/// How much is given at a time.
+const PIECE: usize = 64 * 1024;
+
 /// The pieces of one body.
 #[derive(Debug)]
 pub(crate) struct Inflow {
     body: Incoming,
+    /// What has come and was not given yet.
+    rest: Bytes,
     /// How many bytes came, or were unpacked, whichever are more.
     came: u64,
     #[cfg(feature = "compression")]
@@ -28,6 +33,7 @@ impl Inflow {
         Self {
             has_ended: body.is_end_stream(),
             body,
+            rest: Bytes::new(),
             came: 0,
             #[cfg(feature = "compression")]
             unpacker: None,
@@ -57,10 +63,19 @@ impl Inflow {
         if self.unpacker.is_some() {
             return self.poll_unpacked(context);
         }
-        let piece = ready!(self.poll_raw(context))?;
-        self.came += piece.as_ref().map_or(0, Bytes::len) as u64;
-        self.has_ended = piece.is_none() || self.body.is_end_stream();
-        Poll::Ready(Ok(piece))
+        if self.rest.is_empty() {
+            match ready!(self.poll_raw(context))? {
+                Some(data) => self.rest = data,
+                None => {
+                    self.has_ended = true;
+                    return Poll::Ready(Ok(None));
+                }
+            }
+        }
+        let piece = self.rest.split_to(self.rest.len().min(PIECE));
+        self.came += piece.len() as u64;
+        self.has_ended = self.rest.is_empty() && self.body.is_end_stream();
+        Poll::Ready(Ok(Some(piece)))
     }
 
     fn poll_raw(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Refusal>> {
