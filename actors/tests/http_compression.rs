@@ -90,7 +90,7 @@ fn head(server: &Server, path: &str, accept: &str) -> Answer {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_what_other_programs_unpack() {
     let server = texts(Compression::default()).await;
-    for length in [1024, 30_000, 2_000_000] {
+    for length in [1024, 30_000, 200_000] {
         for coding in CODINGS {
             for version in ["--http1.1", "--http1.0", "--http2-prior-knowledge"] {
                 let accept = format!("Accept-Encoding: {coding}");
@@ -102,6 +102,9 @@ async fn answers_are_what_other_programs_unpack() {
                 let (body, size) = output.rsplit_once('\n').unwrap();
                 assert!(body == text(length + 10), "{coding} {length}");
                 assert!(size.parse::<usize>().unwrap() < length * 3 / 4, "{coding} {length}: {size}");
+            }
+            if length > 100_000 {
+                continue;
             }
             let url = format!("http://{}/{length}0", server.address);
             let packed =
@@ -241,7 +244,7 @@ fn post(path: &str, coding: &str, body: &[u8]) -> Vec<u8> {
 async fn what_other_programs_compress_is_unpacked() {
     let server = Server::start(packing, wire).await;
     for coding in CODINGS {
-        for length in [10, 900_000] {
+        for length in [10, 300_000] {
             let packed = by_python("pack", coding, text(length).as_bytes());
             let answer = server.connect().ask(post("/", coding, &packed));
             assert_eq!((answer.status, answer.header("x-said")), (200, Some("None None")), "{coding}");
@@ -270,8 +273,8 @@ async fn what_cannot_be_unpacked_is_refused() {
         let packed = by_python("pack", coding, text(10_000).as_bytes());
         assert_eq!(server.connect().ask(post("/", coding, &packed[..packed.len() / 2])).status, 400, "{coding}");
         assert_eq!(server.connect().ask(post("/", coding, b"not what it says, at all")).status, 400, "{coding}");
-        // 32 MiB of nothing, which stays small on its way.
-        let bomb = by_python("pack", coding, &vec![0; 32 << 20]);
+        // 16 MiB of nothing, which stays small on its way.
+        let bomb = by_python("pack", coding, &vec![0; 16 << 20]);
         let answer = server.connect().ask(post("/", coding, &bomb));
         assert_eq!(answer.status, 413, "{coding}");
         assert!(answer.body.contains("at most 1048576 bytes"), "{answer:?}");
@@ -282,7 +285,7 @@ async fn what_cannot_be_unpacked_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_in_parts_is_unpacked_as_it_comes() {
-    let limits = HttpLimits { streamed_size: 8 << 20, ..HttpLimits::default() };
+    let limits = HttpLimits { streamed_size: 2 << 20, ..HttpLimits::default() };
     let (sender, mut seen) = mpsc::unbounded_channel();
     let server = Server::start(
         |server| packing(server).with_limits(limits).route(Route::post("/").streamed()),
@@ -300,7 +303,7 @@ async fn a_body_in_parts_is_unpacked_as_it_comes() {
         },
     )
     .await;
-    let whole = text(3_000_000);
+    let whole = text(1_000_000);
     for coding in CODINGS {
         let packed = by_python("pack", coding, whole.as_bytes());
         assert_eq!(server.connect().ask(post("/", coding, &packed)).status, 201);
@@ -314,7 +317,7 @@ async fn a_body_in_parts_is_unpacked_as_it_comes() {
             }
         }
         assert!(got == whole.as_bytes(), "{coding}");
-        let bomb = by_python("pack", coding, &vec![0; 32 << 20]);
+        let bomb = by_python("pack", coding, &vec![0; 16 << 20]);
         assert_eq!(server.connect().ask(post("/", coding, &bomb)).status, 413);
         let mut came = 0;
         loop {
@@ -324,7 +327,7 @@ async fn a_body_in_parts_is_unpacked_as_it_comes() {
                 break assert_eq!(part.end, PartEnd::Broken);
             }
         }
-        assert!(came <= 8 << 20);
+        assert!(came <= 2 << 20);
     }
     server.stop().await.unwrap();
 }

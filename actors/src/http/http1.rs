@@ -57,7 +57,8 @@ pub(crate) async fn serve<T: Socket>(connection: &Arc<Connection>, stream: Strea
     })
     .await;
     let socket = http.into_parts().io.into_inner().into_inner();
-    if connection.watch.is_reset() {
+    // An answer that comes in pieces and has not ended: its client must not take it for whole.
+    if connection.watch.is_reset() || connection.watch.phase() == Phase::Fed {
         return reset(&socket);
     }
     end(connection, socket).await;

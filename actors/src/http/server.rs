@@ -35,13 +35,21 @@ const BACKLOG: i32 = 1024;
 /// with the same id, on whatever inbox, is the reply; one with an error is told as an error. A request always ends: when
 /// all that came of its event has ended without a reply, when the flow has no room for it, and at its deadline.
 ///
+/// What is too long for one event goes in and out in parts (see [`Part`]). A route that is
+/// [`streamed`](Route::streamed) takes bodies so. A reply with the mark of a first part begins an answer, with its status and
+/// headers; further parts with the same id go on with it, until the last. Each part of an answer is in flight until the
+/// client's connection has taken it, so that a source that watches receipts is paced by the client; where too much waits, or the
+/// next part does not come, or one says that it is broken, or an error comes back, the answer is broken off so that no client takes it
+/// for whole.
+///
 /// # Ports
 /// Inboxes: `inbox`, and any other name that a connection uses, for any format: all of them take replies. Outboxes: those that the
 /// routes name; without a route, `outbox`. It gives nothing for an empty body, XML, text (JSON too, as it came) or bytes, by the
-/// content type. It is an endpoint: the flow may lead back to it.
+/// content type; a streamed route gives parts, of bytes. It is an endpoint: the flow may lead back to it.
 ///
 /// # Settings
-/// Where it listens, its routes (`route`), its realm (`with_realm`), TLS (`with_tls`), and what a client may ask for (`with_limits`):
+/// Where it listens, its routes (`route`), its realm (`with_realm`), TLS (`with_tls`), compression (`with_compression`, with the feature
+/// of that name), and what a client may ask for (`with_limits`):
 ///
 /// | name | default | meaning |
 /// |---|---|---|
@@ -49,18 +57,38 @@ const BACKLOG: i32 = 1024;
 /// | `head-fields` | 100 | how many fields; beyond: 431 |
 /// | `uri-size` | 8 KiB | how many bytes its URI; beyond: 414 |
 /// | `body-size` | 1 MiB | how many bytes its body; beyond: 413 |
+/// | `streamed-size` | 1 GiB | how many bytes the body of a request that is taken in parts, compressed or not; beyond: 413 |
+/// | `window` | 1 MiB | how many bytes of such a body are on their way through the flow at once; while they are, no more is read |
+/// | `answer-window` | 8 MiB | how many bytes of an answer in parts may wait for the client; beyond, it is broken off |
+/// | `answer-idle` | 30 s | how long an answer in parts may wait for the next; later, it is broken off |
 /// | `head-time` | 10 s | how long the head may take to arrive; later: 408 |
 /// | `slowest-rate` | 1 KiB | how many bytes of a body must arrive in a second, and of an answer be taken; slower: 408, or the connection is closed |
 /// | `rate-window` | 5 s | over what time that is measured |
-/// | `deadline` | 30 s | how long a request may take to its answer, and its event's deadline; later: 504 |
+/// | `deadline` | 30 s | how long a request may take to its answer, and its event's deadline; later: 504. For a body in parts it counts for each part, and for the answer from the end of the body |
 /// | `idle-time` | 60 s | how long a connection may stay open without a request |
 /// | `handshake-time` | 10 s | how long a TLS handshake may take |
 /// | `connections` | 1,024 | how many connections may be open at once; beyond: 503 |
 /// | `streams` | 128 | how many requests one HTTP/2 connection may have open at once |
 ///
+/// Compression has settings of its own. Without `with_compression` bodies go as they are:
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `minimum` | 1 KiB | how many bytes an answer must have to be compressed; one in parts always is |
+/// | `types` | text, JSON, XML, JavaScript, WebAssembly | which media types are compressed |
+/// | `gzip`, `brotli`, `zstd` | 6, 4, 3 | how well each compresses |
+/// | `requests` | `true` | whether bodies of requests are unpacked, to no more than `body-size` or `streamed-size`; beyond: 413; another coding: 415 |
+///
 /// # Errors
-/// None of its own: a request that cannot be taken is answered at once. An event that comes back with an error is answered with
-/// the status of its kind:
+/// A request that cannot be taken is answered at once. Its handler fails on parts of answers alone:
+///
+/// | kind | when |
+/// |---|---|
+/// | `Gone` | nobody waits for the part: the client has gone, or the answer was broken off |
+/// | `Overloaded` | more than `answer-window` waits for the client |
+/// | `Malformed` | a part is missing before it, or its mark says nothing |
+///
+/// An event that comes back with an error is answered with the status of its kind:
 ///
 /// | kind | status |
 /// |---|---|
