@@ -18,9 +18,9 @@ use coding::Wanted;
 use packer::{Packed, Packer};
 pub(crate) use unpacker::{Unpacker, unpack};
 
-/// What an answer may be on the connection's own task; beyond, it is compressed on tokio's blocking pool. So much takes gzip half a
-/// millisecond.
-const AT_ONCE: usize = 32 * 1024;
+/// What an answer may be on the connection's own task; beyond, it is compressed on tokio's blocking pool. So much takes gzip less than a
+/// millisecond, and the others a fraction of that.
+const AT_ONCE: usize = 16 * 1024;
 
 /// What is compressed, and how well.
 ///

@@ -18,7 +18,7 @@ use crate::http::body::Feed;
 const WINDOW: u8 = 19;
 
 /// What is compressed before others have their turn.
-const TURN: usize = 32 * 1024;
+const TURN: usize = 16 * 1024;
 
 /// One body while it is compressed.
 pub(crate) enum Packer {
