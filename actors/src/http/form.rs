@@ -1,7 +1,6 @@
 //! In which form a reply goes out where a route leaves that to the client: JSON or XML, alone or in an envelope.
 
 use http::HeaderMap;
-#[cfg(feature = "convert")]
 use http::header::ACCEPT;
 use playhouse_engine::Payload;
 use serde_json::{Map, Value};
@@ -127,7 +126,6 @@ fn media_of(reply: &Reply) -> Media {
 }
 
 fn wanted(forms: Forms, headers: &HeaderMap) -> Option<Form> {
-    #[cfg(feature = "convert")]
     if forms.by_accept && !headers.contains_key(ACCEPT) {
         return match media(headers) {
             Some((Media::Json, _)) => Some(Form::Json),
@@ -135,7 +133,6 @@ fn wanted(forms: Forms, headers: &HeaderMap) -> Option<Form> {
             _ => None,
         };
     }
-    let _ = forms;
     let (json, xml) = qualities(headers);
     if json > xml {
         Some(Form::Json)
@@ -166,7 +163,7 @@ fn is_envelope(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use http::header::{ACCEPT, CONTENT_TYPE};
+    use http::header::CONTENT_TYPE;
     use playhouse_engine::{Event, Xml};
     use serde_json::json;
 

@@ -295,7 +295,7 @@ impl Lease {
         let mut state = slot.lock();
         state.generation = (state.generation + 1) & GENERATIONS;
         state.has_looked = false;
-        state.answer = None;
+        debug_assert!(state.answer.is_none(), "an answer ends before the next request of its slot begins");
         slot.waiting.store(state.generation, Ordering::Release);
         let lower = (state.generation << INDEX_BITS) | self.index as u64;
         EventId::from_u128((u128::from(self.pending.server) << 64) | u128::from(lower))
