@@ -23,3 +23,4 @@ bench:
 	cargo bench -p playhouse-benches --bench mdp
 	cargo bench -p playhouse-benches --bench tcp
 	cargo bench -p playhouse-benches --bench memory
+	cargo bench -p playhouse-benches --bench upload

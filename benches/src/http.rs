@@ -9,6 +9,8 @@ pub mod handler;
 pub mod hyper;
 pub mod orders;
 mod served;
+pub mod upload;
+pub mod upload_hyper;
 mod wrk;
 
 use base64::Engine;

@@ -30,6 +30,18 @@ pub fn resident(id: u32) -> io::Result<u64> {
     Ok(pages * rustix::param::page_size() as u64)
 }
 
+/// Returns how many bytes of memory the process `id` has held at most.
+///
+/// # Errors
+/// Where there is no such process, or the kernel writes down no accounts.
+pub fn peak(id: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    let kibibytes = kibibytes.ok_or_else(|| io::Error::other(format!("expected `VmHWM` in /proc/{id}/status")))?;
+    Ok(kibibytes * 1024)
+}
+
 /// Lets this process open as many files as the system allows it to.
 ///
 /// # Errors

@@ -35,6 +35,15 @@ pub(crate) struct Inner {
     log: Arc<Log>,
 }
 
+/// When a send waits for room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Where the receiver's policy says so.
+    OfPolicy,
+    /// Whatever the receiver's policy says.
+    Always,
+}
+
 /// Where a connection leads.
 pub(crate) struct Route {
     pub(crate) to: Arc<Station>,
@@ -66,7 +75,7 @@ impl Emitter {
     /// # Errors
     /// `Cancelled` when the flow is stopping: the event has not entered it. `Internal` where there is no such outbox.
     pub fn send_from(&self, index: usize, event: Event) -> impl Future<Output = Result<()>> + Send + '_ {
-        self.0.send_from(index, event, |copies, event| self.0.enter(copies, event))
+        self.0.send_from(index, event, Patience::OfPolicy, |copies, event| self.0.enter(copies, event))
     }
 
     /// Sends many events from the default outbox, as many at a time as there is room for: the fastest way in.
@@ -109,9 +118,9 @@ impl Emitter {
             if let Some((last, others)) = routes.split_last() {
                 for route in others {
                     copies.copy_from(&chunk);
-                    self.0.send_batch(route, &mut copies, &mut entered).await;
+                    self.0.send_batch(route, &mut copies, &mut entered, Patience::OfPolicy).await;
                 }
-                self.0.send_batch(last, &mut chunk, &mut entered).await;
+                self.0.send_batch(last, &mut chunk, &mut entered, Patience::OfPolicy).await;
             }
             chunk.clear();
         }
@@ -224,6 +233,7 @@ impl Inner {
         &'a self,
         index: usize,
         event: Event,
+        patience: Patience,
         begin: impl FnOnce(usize, &Event) -> Result<()> + Send + 'a,
     ) -> impl Future<Output = Result<()>> + Send + 'a {
         // In hand from the start, so that a future that is given up before it was polled leaves a receipt that fails.
@@ -234,24 +244,24 @@ impl Inner {
             consume_budget().await;
             let event = event.take();
             begin(routes.len(), &event)?;
-            self.send(routes, event).await;
+            self.send(routes, event, patience).await;
             Ok(())
         }
     }
 
     /// Sends an event that is counted in flight. It waits only after the copies have been taken on.
-    async fn send(&self, routes: &[Route], event: Event) {
+    async fn send(&self, routes: &[Route], event: Event, patience: Patience) {
         let Some((last, others)) = routes.split_last() else {
             return;
         };
         let mut entered = self.account(routes.len());
         for route in others {
-            self.send_one(route, event.clone(), &mut entered).await;
+            self.send_one(route, event.clone(), &mut entered, patience).await;
         }
-        self.send_one(last, event, &mut entered).await;
+        self.send_one(last, event, &mut entered, patience).await;
     }
 
-    async fn send_one(&self, route: &Route, event: Event, entered: &mut Entered<'_>) {
+    async fn send_one(&self, route: &Route, event: Event, entered: &mut Entered<'_>, patience: Patience) {
         if let Some(mut line) = borrow_line(route) {
             entered.arrived(1);
             self.run_one(route, &mut line, event);
@@ -259,7 +269,7 @@ impl Inner {
         }
         match self.put(route, event) {
             Ok(()) => entered.arrived(1),
-            Err(event) => self.send_batch(route, &mut Batch::from(event), entered).await,
+            Err(event) => self.send_batch(route, &mut Batch::from(event), entered, patience).await,
         }
     }
 
@@ -310,11 +320,12 @@ impl Inner {
         Ok(used)
     }
 
-    async fn send_batch(&self, route: &Route, batch: &mut Batch, entered: &mut Entered<'_>) {
+    async fn send_batch(&self, route: &Route, batch: &mut Batch, entered: &mut Entered<'_>, patience: Patience) {
         batch.set_inbox(route.inbox);
         let count = batch.len();
         let mut sent = route.to.inbox.push(batch);
-        if sent == Sent::Full && route.to.policy.overflow == Overflow::Wait {
+        let waits = patience == Patience::Always || route.to.policy.overflow == Overflow::Wait;
+        if sent == Sent::Full && waits {
             let began = Moment::now();
             sent = route.to.inbox.send(batch).await;
             add(&self.station.counters.waiting, Moment::now().nanoseconds_since(began));

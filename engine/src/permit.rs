@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::emitter::Inner;
+use crate::emitter::{Inner, Patience};
 use crate::error::Result;
 use crate::event::Event;
 use crate::progress::signed;
@@ -59,7 +59,20 @@ impl Permit {
     /// # Errors
     /// `Internal` where there is no such outbox.
     pub fn send_from(&self, index: usize, event: Event) -> impl Future<Output = Result<()>> + Send + '_ {
-        self.emitter.send_from(index, event, |copies, _| {
+        self.send(index, event, Patience::OfPolicy)
+    }
+
+    /// Does what [`Permit::send_from`] does, and waits for room whatever the receivers' policies say: for one of many that belong
+    /// together, which must not be shed or dropped from among the others because a receiver is busy for a moment.
+    ///
+    /// # Errors
+    /// `Internal` where there is no such outbox.
+    pub fn insist_from(&self, index: usize, event: Event) -> impl Future<Output = Result<()>> + Send + '_ {
+        self.send(index, event, Patience::Always)
+    }
+
+    fn send(&self, index: usize, event: Event, patience: Patience) -> impl Future<Output = Result<()>> + Send + '_ {
+        self.emitter.send_from(index, event, patience, |copies, _| {
             self.emitter.progress.change(signed(copies));
             Ok(())
         })

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use playhouse_engine::Result;
 use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, refuse, serve};
@@ -30,6 +30,9 @@ pub(crate) async fn accept(listener: Listener, reception: Arc<Reception>, stoppi
             () = stopping.cancelled() => break,
             _ = ticks.tick() => house.sweep(),
             Some(ended) = house.tasks.join_next() => house.note(ended),
+            () = house.reception.partings.wanted() => {
+                house.see_off();
+            }
             () = until(pause), if pause.is_some() => pause = None,
             accepted = socket.accept(), if pause.is_none() => match accepted {
                 Ok((socket, peer)) => house.admit(socket, peer),
@@ -50,8 +53,12 @@ pub(crate) async fn accept(listener: Listener, reception: Arc<Reception>, stoppi
             biased;
             ended = house.tasks.join_next() => match ended {
                 Some(ended) => house.note(ended),
-                None => return Ok(()),
+                None if house.see_off() == 0 => return Ok(()),
+                None => {}
             },
+            () = house.reception.partings.wanted() => {
+                house.see_off();
+            }
             _ = ticks.tick() => house.sweep(),
         }
     }
@@ -69,6 +76,7 @@ struct House {
 enum Guest {
     Served,
     Refused,
+    Parted,
 }
 
 impl House {
@@ -113,9 +121,30 @@ impl House {
         }
     }
 
+    /// Does what is left to be done for requests that have ended, and returns how much there was. While it waits, it counts as a
+    /// connection, so that there is a bound to it.
+    fn see_off(&mut self) -> usize {
+        let partings = self.reception.partings.take();
+        let count = partings.len();
+        for parting in partings {
+            let reception = self.reception.clone();
+            self.tasks.spawn(async move {
+                let time = reception.limits.deadline;
+                if timeout(time, parting.done()).await.is_err() {
+                    tracing::warn!(
+                        actor = reception.name,
+                        "a receiver had no room within {time:?} to learn that a body broke off"
+                    );
+                }
+                Guest::Parted
+            });
+        }
+        count
+    }
+
     fn note(&mut self, ended: Result<Guest, JoinError>) {
         match ended {
-            Ok(Guest::Served) => {}
+            Ok(Guest::Served | Guest::Parted) => {}
             Ok(Guest::Refused) => self.refusing -= 1,
             Err(error) => tracing::error!(actor = self.reception.name, %error, "the task of a connection died"),
         }

@@ -54,9 +54,11 @@ pub(crate) fn admit(
         }
         Found::Nothing => return Err(Error::not_found(format!("there is nothing at `{path}`")).into()),
     };
-    check_type(routes.target(address), &parts.headers, length)?;
-    if length.is_some_and(|length| length > limits.body_size as u64) {
-        return Err(too_large(limits.body_size));
+    let target = routes.target(address);
+    check_type(target, &parts.headers, length)?;
+    let limit = if target.streamed { limits.streamed_size } else { limits.body_size };
+    if length.is_some_and(|length| length > limit as u64) {
+        return Err(too_large(limit));
     }
     let variables = match variables {
         Some(variables) if !variables.is_empty() => {

@@ -11,7 +11,7 @@ use playhouse_engine::{Error, Event, Result};
 
 use super::body::Feed;
 use super::clock::{Ticks, ticks};
-use super::connection::{Connection, Kept};
+use super::connection::{Connection, Excuse};
 use super::event_stream::{Encoded, EventStreamSettings, welcome};
 use super::reception::Counters;
 
@@ -59,7 +59,7 @@ struct Queue {
     /// When something was sent last.
     fed: Ticks,
     /// Keeps the connection until the client is too slow.
-    kept: Option<Kept>,
+    excuse: Option<Excuse>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Audience {
             if queue.events.len() >= self.settings.backlog.max(1) + queue.replayed {
                 queue.end = Some(End::TooSlow);
                 queue.events = VecDeque::new();
-                queue.kept = None;
+                queue.excuse = None;
                 closed += 1;
                 slow.extend(seat.connection.clone());
             } else {
@@ -147,8 +147,8 @@ impl Audience {
             events.extend(missed.filter(is_for).map(|event| event.bytes.clone()));
         }
         let replayed = events.len();
-        let (fed, kept) = (connection.reception.clock.now(), Some(Kept::new(connection.clone())));
-        let queue = Queue { events, replayed, waker: None, end: None, fed, kept };
+        let (fed, excuse) = (connection.reception.clock.now(), Some(Excuse::new(connection.clone())));
+        let queue = Queue { events, replayed, waker: None, end: None, fed, excuse };
         let list = state.list(topic.as_deref());
         let seat = Arc::new(Seat {
             place: AtomicUsize::new(list.len()),

@@ -36,6 +36,18 @@ impl ReplyBody {
         Self { feed: Some(Box::new(feed)), ..Self::default() }
     }
 
+    /// Puts something between what gives the pieces, where it comes in such, and the client.
+    #[cfg(feature = "compression")]
+    pub(crate) fn map_feed(mut self, change: impl FnOnce(Box<dyn Feed>) -> Box<dyn Feed>) -> Self {
+        self.feed = self.feed.map(change);
+        self
+    }
+
+    /// Says whether it comes in pieces that nobody knows yet.
+    pub(crate) fn is_fed(&self) -> bool {
+        self.feed.is_some()
+    }
+
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
     }

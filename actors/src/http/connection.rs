@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use playhouse_engine::Error;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -96,8 +97,8 @@ impl Connection {
         if self.watch.is_cut() {
             return false;
         }
-        if self.watch.is_kept() {
-            // Heartbeats are all that such an answer may have to say.
+        if self.watch.is_excused() {
+            // Heartbeats are all that it may have to say.
             return taken > 0 || !self.watch.is_blocked();
         }
         taken >= self.reception.least_in(ticks(self.reception.limits.idle_time)).max(1)
@@ -123,20 +124,40 @@ impl Drop for Open {
     }
 }
 
-/// An answer that lasts as long as its client wants it: the connection is not idle, however little is said.
+/// Something that moves on a connection at its own pace and watches its time itself: while there is such, an HTTP/2 connection is
+/// not ended for being quiet.
 #[derive(Debug)]
-pub(crate) struct Kept(Arc<Connection>);
+pub(crate) struct Excuse(Arc<Connection>);
 
-impl Kept {
+impl Excuse {
     pub(crate) fn new(connection: Arc<Connection>) -> Self {
-        connection.watch.keep_more();
+        connection.watch.excuse();
         Self(connection)
     }
 }
 
-impl Drop for Kept {
+impl Drop for Excuse {
     fn drop(&mut self) {
-        self.0.watch.keep_less();
+        self.0.watch.excuse_no_more();
+    }
+}
+
+/// What a connection runs over.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Returns the socket under it.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Socket for tokio_rustls::server::TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
     }
 }
 
@@ -198,10 +219,7 @@ async fn tell_version(connection: &Connection, stream: &mut Stream<TcpStream>) -
     .await
 }
 
-async fn speak<T>(connection: &Arc<Connection>, stream: Stream<T>, is_http2: bool)
-where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+async fn speak<T: Socket>(connection: &Arc<Connection>, stream: Stream<T>, is_http2: bool) {
     if is_http2 {
         // Boxed, for most connections speak the other one and are many.
         Box::pin(http2::serve(connection, stream)).await;
@@ -243,6 +261,12 @@ where
 pub(crate) async fn close<T: AsyncWrite + Unpin>(mut socket: T) {
     // Whatever happens, the connection is over.
     let _ = timeout(LINGER, socket.shutdown()).await;
+}
+
+/// Closes a connection whose client must not take what it has for the whole answer.
+pub(crate) fn reset<T: Socket>(socket: &T) {
+    // Where it cannot be set, the connection has ended already.
+    let _ = SockRef::from(socket.tcp()).set_linger(Some(Duration::ZERO));
 }
 
 /// Closes a connection whose client may still be sending: it is told that nothing more comes, and what it sends is thrown

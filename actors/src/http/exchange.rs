@@ -1,5 +1,8 @@
 //! One request on its way: its body is read, its event is offered to the flow, and its reply is waited for.
 
+mod aside;
+mod parts;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -12,14 +15,18 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use http_body::Body as _;
 use hyper::body::Incoming;
 use playhouse_engine::{Attributes, Error, Event, EventId, Permit, Receipt};
+use tokio::task::JoinHandle;
 
 use super::access::Entry;
 use super::admission::{Admission, admit};
 use super::body::ReplyBody;
 use super::clock::{NEVER, Ticks};
+#[cfg(feature = "compression")]
+use super::compression::Coding;
 use super::connection::{Connection, Open};
 use super::cors::CorsRules;
 use super::head::Head;
+use super::intake::Intake;
 use super::opening;
 use super::payload::payload;
 use super::pending::{Lease, Outcome};
@@ -27,6 +34,7 @@ use super::reply::{Asked, Refusal, Reply, answer, empty, options, refuse};
 use super::routes::{Address, Target};
 use super::upload::Upload;
 use super::watch::Phase;
+use aside::Done;
 
 /// One request on its way to its answer.
 #[derive(Debug)]
@@ -38,6 +46,11 @@ pub(crate) struct Exchange {
     address: Option<Address>,
     state: State,
     deadline: Ticks,
+    /// Whether nothing more is taken on the connection, because the client may go on to send what nobody reads.
+    closes: bool,
+    /// How the body is compressed.
+    #[cfg(feature = "compression")]
+    coding: Option<Coding>,
     /// Tells an HTTP/2 connection that one more request is open.
     open: Option<Open>,
     /// What the access log will say of it, where there is one.
@@ -51,7 +64,20 @@ enum State {
     /// What it asks for outlives it, and nobody is asked.
     Opening,
     Uploading(Upload),
+    /// The body leaves in parts, and the reply may come meanwhile.
+    Streaming(Box<Intake>),
     Waiting(EventId),
+    /// Something that takes long is done elsewhere.
+    Aside(JoinHandle<Result<Done, Refusal>>),
+}
+
+/// How far a request has come.
+enum Step {
+    /// Its event is in the flow, and the reply is waited for.
+    Offered(EventId),
+    Answer(Response<ReplyBody>),
+    /// Its state says how it goes on.
+    Again,
 }
 
 impl Exchange {
@@ -69,11 +95,30 @@ impl Exchange {
         let peer = connection.peer;
         let forwarded = reception.trusted.look(peer.ip(), &parts.headers);
         let mut head = Head { parts, peer, variables: Box::default(), forwarded, scheme: reception.scheme() };
-        let state = State::Arrived;
-        let mut exchange = Self { lease, head: None, address: None, state, deadline, open, entry, connection };
+        let mut exchange = Self {
+            lease,
+            head: None,
+            address: None,
+            state: State::Arrived,
+            deadline,
+            closes: false,
+            #[cfg(feature = "compression")]
+            coding: None,
+            open,
+            entry,
+            connection,
+        };
         match admission {
             Ok(Admission::Admitted(address, variables)) => {
                 head.variables = variables;
+                #[cfg(feature = "compression")]
+                if let Err(refusal) = exchange.note_coding(&mut head.parts.headers, length) {
+                    exchange.leave_unread(length);
+                    exchange.head = Some(Arc::new(head));
+                    exchange.address = Some(address);
+                    exchange.refuse_later(refusal);
+                    return exchange;
+                }
                 exchange.head = Some(Arc::new(head));
                 exchange.address = Some(address);
                 match exchange.check_opening() {
@@ -110,6 +155,16 @@ impl Exchange {
             self.state = State::Opening;
             return;
         }
+        if self.target().is_some_and(|target| target.streamed) {
+            match self.stream(body) {
+                Ok(intake) => self.state = State::Streaming(Box::new(intake)),
+                Err(error) => {
+                    self.leave_unread(length);
+                    self.refuse_later(error.into());
+                }
+            }
+            return;
+        }
         if length == Some(0) {
             return;
         }
@@ -123,6 +178,10 @@ impl Exchange {
                 self.refuse_later(error.into());
             }
         }
+    }
+
+    fn target(&self) -> Option<&Target> {
+        self.address.map(|address| self.connection.reception.routes.target(address))
     }
 
     fn refuse_later(&mut self, refusal: Refusal) {
@@ -180,13 +239,17 @@ impl Exchange {
         }
     }
 
-    fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<Result<EventId, Refusal>> {
+    fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<Result<Step, Refusal>> {
         let reception = &self.connection.reception;
         let State::Uploading(upload) = &mut self.state else { return Poll::Pending };
         let measured = match upload.poll(context, reception) {
             Poll::Ready(Ok(body)) => {
                 let permit = upload.permit.take();
-                return Poll::Ready(self.offer(body, permit));
+                #[cfg(feature = "compression")]
+                if let Some(coding) = self.coding {
+                    return Poll::Ready(Ok(self.unpack_aside(coding, body, permit)));
+                }
+                return Poll::Ready(self.offer(body, permit).map(Step::Offered));
             }
             Poll::Ready(Err(refusal)) => Err(refusal),
             Poll::Pending if reception.clock.now() >= self.deadline => {
@@ -208,9 +271,10 @@ impl Exchange {
         }
     }
 
-    fn poll_answer(&mut self, id: EventId, context: &mut Context<'_>) -> Poll<Response<ReplyBody>> {
+    fn poll_answer(&mut self, id: EventId, context: &mut Context<'_>) -> Poll<Step> {
         let Some(lease) = &self.lease else {
-            return Poll::Ready(self.refused(Error::internal("a request waits without a slot").into(), Some(id)));
+            let error = Error::internal("a request waits without a slot");
+            return Poll::Ready(Step::Answer(self.refused(error.into(), Some(id))));
         };
         let outcome = match lease.poll(context) {
             Poll::Ready(outcome) => outcome,
@@ -223,9 +287,17 @@ impl Exchange {
         };
         // Nothing more is waited for: the slot is free.
         self.state = State::Answered(None);
-        Poll::Ready(match outcome {
+        Poll::Ready(self.answered(outcome, id))
+    }
+
+    fn answered(&mut self, outcome: Outcome, id: EventId) -> Step {
+        Step::Answer(match outcome {
             Outcome::Reply(reply) if self.opens() && opening::lets_in(&reply) => self.open(Some(&reply)),
-            Outcome::Reply(reply) => self.with_asked(Some(id), |asked| answer(reply, asked)),
+            Outcome::Reply(reply) => match self.shaping() {
+                Some(shaping) => return self.shape(reply, shaping, id),
+                None => self.with_asked(Some(id), |asked| answer(reply, asked)),
+            },
+            Outcome::Begun(reply, answer) => self.begin(reply, answer, id, None),
             Outcome::Ended(Err(error)) => self.refused(error.into(), Some(id)),
             Outcome::Ended(Ok(())) if self.is_accepted() => empty(StatusCode::ACCEPTED),
             Outcome::Ended(Ok(())) => {
@@ -241,10 +313,6 @@ impl Exchange {
     /// Says whether the request is for something that outlives the exchange.
     fn opens(&self) -> bool {
         self.target().is_some_and(|target| target.opens.is_some())
-    }
-
-    fn target(&self) -> Option<&Target> {
-        self.address.map(|address| self.connection.reception.routes.target(address))
     }
 
     fn check_opening(&self) -> Result<(), Refusal> {
@@ -299,12 +367,20 @@ impl Exchange {
             entry.answered(response.status(), head);
             response.body_mut().log(entry);
         }
+        if self.closes && self.open.is_none() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let connection = &self.connection;
         match self.open.take() {
             Some(open) => {
                 connection.watch.extend(connection.reception.until_stalled());
                 let (parts, body) = response.into_parts();
                 response = Response::from_parts(parts, body.with_open(open));
+            }
+            None if response.body().is_fed() => {
+                connection.watch.enter(Phase::Fed, connection.reception.until_idle());
+                let (parts, body) = response.into_parts();
+                response = Response::from_parts(parts, body.with_open(Open::new(connection.clone())));
             }
             None => connection.watch.enter(Phase::Idle, connection.reception.until_idle()),
         }
@@ -318,24 +394,34 @@ impl Future for Exchange {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let response = loop {
-            let offered = match &mut this.state {
+            let step = match &mut this.state {
                 State::Answered(response) => match response.take() {
                     Some(response) => break *response,
                     None => return Poll::Pending,
                 },
-                State::Opening => break this.open(None),
-                State::Arrived => this.offer(Bytes::new(), None),
+                State::Opening => Ok(Step::Answer(this.open(None))),
+                State::Arrived => this.offer(Bytes::new(), None).map(Step::Offered),
                 State::Uploading(_) => ready!(this.poll_upload(context)),
+                State::Streaming(_) => ready!(this.poll_streaming(context)),
                 State::Waiting(id) => {
                     let id = *id;
-                    break ready!(this.poll_answer(id, context));
+                    Ok(ready!(this.poll_answer(id, context)))
                 }
+                State::Aside(_) => ready!(this.poll_aside(context)),
             };
-            match offered {
+            let response = match step {
                 // A flow of light actors has run within the offer: then the answer is there already.
-                Ok(id) => this.state = State::Waiting(id),
-                Err(refusal) => break this.refused(refusal, None),
-            }
+                Ok(Step::Offered(id)) => {
+                    this.state = State::Waiting(id);
+                    continue;
+                }
+                Ok(Step::Answer(response)) => response,
+                Ok(Step::Again) => continue,
+                Err(refusal) => this.refused(refusal, None),
+            };
+            #[cfg(feature = "compression")]
+            let Some(response) = this.pack(response) else { continue };
+            break response;
         };
         Poll::Ready(Ok(this.finish(response)))
     }
@@ -344,7 +430,8 @@ impl Future for Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         // The client has gone: a reply that still comes is late.
-        if let (State::Waiting(_) | State::Uploading(_), Some(lease)) = (&self.state, &self.lease) {
+        if let (State::Waiting(_) | State::Uploading(_) | State::Streaming(_), Some(lease)) = (&self.state, &self.lease)
+        {
             lease.close();
         }
     }

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::access::Entry;
 #[cfg(feature = "websocket")]
 use super::clock::NEVER;
-use super::connection::{Connection, Due, close, linger, refuse_by_hand};
+use super::connection::{Connection, Due, Socket, close, linger, refuse_by_hand, reset};
 use super::exchange::Exchange;
 use super::limits::HttpLimits;
 use super::stream::Stream;
@@ -29,10 +29,7 @@ const BUFFER: usize = 64 * 1024;
 const LEAST_BUFFER: usize = 8 * 1024;
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve<T>(connection: &Arc<Connection>, stream: Stream<T>)
-where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+pub(crate) async fn serve<T: Socket>(connection: &Arc<Connection>, stream: Stream<T>) {
     let (shared, lease) = (connection.clone(), connection.reception.pending.lend().map(Arc::new));
     let service = service_fn(move |request: Request<Incoming>| Exchange::new(shared.clone(), lease.clone(), request));
     let mut http = builder(&connection.reception.limits).serve_connection(TokioIo::new(stream), service);
@@ -71,6 +68,10 @@ where
         // Boxed, for most connections never become one.
         return Box::pin(entrance.serve(&connection.reception, socket, parts.read_buf)).await;
     }
+    // An answer that comes in pieces and has not ended: its client must not take it for whole.
+    if connection.watch.is_reset() || connection.watch.phase() == Phase::Fed {
+        return reset(&socket);
+    }
     end(connection, socket).await;
 }
 
@@ -106,8 +107,12 @@ pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Arc<Conn
 /// fast enough.
 fn goes_on(connection: &Connection, written: &mut u64) -> bool {
     let watch = &connection.watch;
-    let is_answering = watch.is_blocked() || watch.is_kept();
-    let goes_on = watch.phase() == Phase::Idle && is_answering && connection.takes_enough(written);
+    let goes_on = match watch.phase() {
+        Phase::Idle => watch.is_blocked() && connection.takes_enough(written),
+        // What the answer waits for is not the client.
+        Phase::Fed => !watch.is_blocked() || connection.takes_enough(written),
+        _ => false,
+    };
     if goes_on {
         watch.extend(connection.reception.until_idle());
     }

@@ -10,19 +10,15 @@ use hyper::rt::Executor;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 
-use super::connection::{Connection, Due};
+use super::connection::{Connection, Due, Socket};
 use super::exchange::Exchange;
 use super::stream::Stream;
 use super::watch::Phase;
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve<T>(connection: &Arc<Connection>, mut stream: Stream<T>)
-where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+pub(crate) async fn serve<T: Socket>(connection: &Arc<Connection>, mut stream: Stream<T>) {
     stream.ignore_heads();
     connection.watch.enter(Phase::Idle, connection.reception.until_idle());
     let (shared, limits) = (connection.clone(), &connection.reception.limits);

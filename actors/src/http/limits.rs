@@ -24,6 +24,15 @@ pub struct HttpLimits {
     pub uri_size: usize,
     /// How many bytes the body of a request may have; 1 MiB by default. Beyond: 413.
     pub body_size: usize,
+    /// How many bytes the body of a request may have that a route takes in parts; 1 GiB by default. Beyond: 413.
+    pub streamed_size: usize,
+    /// How many bytes of such a body may be on their way through the flow; 1 MiB by default. Meanwhile no more is read.
+    pub window: usize,
+    /// How many bytes of an answer that comes in parts may wait for the client; 8 MiB by default. Beyond, it is broken off.
+    pub answer_window: usize,
+    /// How long such an answer may wait for its next part; 30 s by default. Later, it is broken off.
+    #[serde(with = "humantime_serde")]
+    pub answer_idle: Duration,
     /// How long the head of a request may take to arrive; 10 s by default. Later: 408.
     #[serde(with = "humantime_serde")]
     pub head_time: Duration,
@@ -56,6 +65,10 @@ impl Default for HttpLimits {
             head_fields: 100,
             uri_size: 8 * 1024,
             body_size: 1024 * 1024,
+            streamed_size: 1024 * 1024 * 1024,
+            window: 1024 * 1024,
+            answer_window: 8 * 1024 * 1024,
+            answer_idle: Duration::from_secs(30),
             head_time: Duration::from_secs(10),
             slowest_rate: 1024,
             rate_window: Duration::from_secs(5),
@@ -71,7 +84,8 @@ impl Default for HttpLimits {
 impl HttpLimits {
     /// Returns how often to look for what took too long: often enough to be right within an eighth of the shortest time.
     pub(crate) fn tick(&self) -> Duration {
-        let times = [self.head_time, self.rate_window, self.deadline, self.idle_time, self.handshake_time];
+        let times =
+            [self.head_time, self.rate_window, self.deadline, self.idle_time, self.handshake_time, self.answer_idle];
         let shortest = times.into_iter().min().unwrap_or_default();
         (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(250))
     }

@@ -100,30 +100,11 @@ pub(crate) enum ErrorForm {
 impl ErrorForm {
     /// Chooses by what the client accepts, then by what it sent; JSON where neither says.
     pub(crate) fn wanted_by(headers: &HeaderMap) -> Self {
-        let (mut json, mut xml) = (Quality::default(), Quality::default());
-        for range in headers.get_all(ACCEPT).iter().filter_map(header_text).flat_map(|value| value.split(',')) {
-            let (essence, parameters) = range.split_once(';').unwrap_or((range, ""));
-            let quality = parameter(parameters, "q").and_then(|text| text.parse().ok()).unwrap_or(1.0_f32);
-            let essence = essence.trim();
-            match Media::of(essence) {
-                Media::Json => json.note(2, quality),
-                Media::Xml => xml.note(2, quality),
-                _ if essence.eq_ignore_ascii_case("application/*") => {
-                    json.note(1, quality);
-                    xml.note(1, quality);
-                }
-                _ if essence.eq_ignore_ascii_case("text/*") => xml.note(1, quality),
-                _ if essence == "*/*" => {
-                    json.note(0, quality);
-                    xml.note(0, quality);
-                }
-                _ => {}
-            }
-        }
-        if json.value > xml.value {
+        let (json, xml) = qualities(headers);
+        if json > xml {
             return Self::Json;
         }
-        if xml.value > json.value {
+        if xml > json {
             return Self::Xml;
         }
         match media(headers) {
@@ -138,6 +119,31 @@ impl ErrorForm {
             Self::Xml => HeaderValue::from_static("application/xml"),
         }
     }
+}
+
+/// Returns how much a client wants JSON, and how much XML.
+pub(crate) fn qualities(headers: &HeaderMap) -> (f32, f32) {
+    let (mut json, mut xml) = (Quality::default(), Quality::default());
+    for range in headers.get_all(ACCEPT).iter().filter_map(header_text).flat_map(|value| value.split(',')) {
+        let (essence, parameters) = range.split_once(';').unwrap_or((range, ""));
+        let quality = parameter(parameters, "q").and_then(|text| text.parse().ok()).unwrap_or(1.0_f32);
+        let essence = essence.trim();
+        match Media::of(essence) {
+            Media::Json => json.note(2, quality),
+            Media::Xml => xml.note(2, quality),
+            _ if essence.eq_ignore_ascii_case("application/*") => {
+                json.note(1, quality);
+                xml.note(1, quality);
+            }
+            _ if essence.eq_ignore_ascii_case("text/*") => xml.note(1, quality),
+            _ if essence == "*/*" => {
+                json.note(0, quality);
+                xml.note(0, quality);
+            }
+            _ => {}
+        }
+    }
+    (json.value, xml.value)
 }
 
 /// How much a client wants one form: the most precise range that names it counts.

@@ -8,14 +8,18 @@
 mod accept;
 mod access;
 mod admission;
+mod answer;
 mod audience;
 mod body;
 mod clock;
+#[cfg(feature = "compression")]
+mod compression;
 mod connection;
 mod cors;
 mod error_body;
 mod event_stream;
 mod exchange;
+mod form;
 mod form_body;
 mod forwarded;
 #[cfg(feature = "websocket")]
@@ -23,10 +27,13 @@ mod handshake;
 mod head;
 mod http1;
 mod http2;
+mod inflow;
+mod intake;
 mod limits;
 mod live;
 mod media;
 mod opening;
+mod parting;
 mod payload;
 mod pending;
 mod reception;
@@ -54,6 +61,10 @@ pub use access::AccessLog;
 pub(crate) use connection::{close, linger};
 pub use cors::Cors;
 pub use event_stream::EventStreamSettings;
+mod window;
+
+#[cfg(feature = "compression")]
+pub use compression::Compression;
 pub use form_body::{FormBody, FormBodySettings};
 pub use http::{Method, StatusCode};
 pub use limits::HttpLimits;

@@ -1,14 +1,17 @@
 //! Which requests wait for a reply, found by the id of their event: the id's bits say where to look, so that finding one
 //! costs no hash and no lock on a table.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use playhouse_engine::{EventId, Result};
+use playhouse_engine::{Error, Event, EventId, Result};
 
+use super::answer::Answer;
 use super::clock::{NEVER, Ticks};
+use super::reception::Reception;
 use super::reply::Reply;
+use crate::{Part, PartEnd};
 
 /// How many bits of an id say which slot it has; the 40 above them count the slot's requests.
 const INDEX_BITS: u32 = 24;
@@ -25,6 +28,8 @@ const SEGMENTS: usize = INDEX_BITS as usize - FIRST.trailing_zeros() as usize;
 pub(crate) enum Outcome {
     /// An event came back for it.
     Reply(Reply),
+    /// The first part of an answer came back for it, and others follow.
+    Begun(Reply, Arc<Answer>),
     /// All that came of its event has ended.
     Ended(Result<()>),
 }
@@ -49,6 +54,8 @@ struct Slot {
     wanted: AtomicU64,
     /// The generation that waits and has no outcome yet, or none: what comes for another needs no lock to know it.
     waiting: AtomicU64,
+    /// Whether there is an answer that comes in parts, so that the sweep needs no lock to know that there is none.
+    has_answer: AtomicBool,
     // Held only to move a value in or out, by the request and by what ends it; so it is nearly always free.
     state: Mutex<State>,
 }
@@ -61,15 +68,31 @@ struct State {
     has_looked: bool,
     outcome: Option<Outcome>,
     waker: Option<Waker>,
+    /// The answer of this generation, where it comes in parts.
+    answer: Option<Arc<Answer>>,
 }
 
 impl Default for Slot {
     fn default() -> Self {
-        Self { wanted: AtomicU64::new(NEVER), waiting: AtomicU64::new(NOBODY), state: Mutex::default() }
+        Self {
+            wanted: AtomicU64::new(NEVER),
+            waiting: AtomicU64::new(NOBODY),
+            has_answer: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
     }
 }
 
 impl Slot {
+    /// Returns the answer of the generation, where it comes in parts.
+    fn answer(&self, generation: u64) -> Option<Arc<Answer>> {
+        if !self.has_answer.load(Ordering::Acquire) {
+            return None;
+        }
+        let state = self.lock();
+        if state.generation == generation { state.answer.clone() } else { None }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic cannot happen while it is held, for nothing of anybody else's runs then.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -77,6 +100,13 @@ impl Slot {
 }
 
 impl State {
+    /// Puts the outcome where it is looked for, and returns whom to wake.
+    fn settle(&mut self, slot: &Slot, outcome: Outcome) -> Option<Waker> {
+        slot.waiting.store(NOBODY, Ordering::Relaxed);
+        self.outcome = Some(outcome);
+        if self.has_looked { self.waker.clone() } else { None }
+    }
+
     fn watch(&mut self, waker: &Waker) {
         match &mut self.waker {
             Some(known) if known.will_wake(waker) => {}
@@ -129,9 +159,7 @@ impl Pending {
             if slot.waiting.load(Ordering::Relaxed) != generation {
                 return None;
             }
-            slot.waiting.store(NOBODY, Ordering::Relaxed);
-            state.outcome = Some(outcome);
-            Some(if state.has_looked { state.waker.clone() } else { None })
+            Some(state.settle(slot, outcome))
         });
         match waker {
             Some(waker) => waker.into_iter().for_each(Waker::wake),
@@ -141,6 +169,73 @@ impl Pending {
             }
             None => {}
         }
+    }
+
+    /// Ends what is under way for the request whose event was `id` with an error: the request, or its answer that comes in parts.
+    pub(crate) fn fail(&self, id: EventId, error: &Error) {
+        if !self.break_off(id, error) {
+            self.end(id, Outcome::Ended(Err(error.clone())));
+        }
+    }
+
+    /// Breaks the answer off that comes in parts to the request whose event was `id`; says whether there is one.
+    pub(crate) fn break_off(&self, id: EventId, error: &Error) -> bool {
+        let answer = self.slot_of(id).and_then(|(slot, generation)| slot.answer(generation));
+        answer.is_some_and(|answer| {
+            answer.break_off(error);
+            true
+        })
+    }
+
+    /// Takes a part of an answer: the first begins it.
+    ///
+    /// # Errors
+    /// `Gone` where nobody waits for it; `Malformed` where it is not the first and none came before; as [`Answer::push`].
+    pub(crate) fn part(&self, reception: &Arc<Reception>, part: Part, event: &Event) -> Result<()> {
+        let gone = || match part.end {
+            PartEnd::Broken => Ok(()),
+            PartEnd::More | PartEnd::Last => {
+                self.late.fetch_add(1, Ordering::Relaxed);
+                Err(Error::gone("nobody waits for this part of an answer"))
+            }
+        };
+        let Some((slot, generation)) = self.slot_of(event.id()) else { return gone() };
+        if let Some(answer) = slot.answer(generation) {
+            return answer.push(part, event);
+        }
+        if slot.waiting.load(Ordering::Acquire) != generation {
+            return gone();
+        }
+        let reply = Reply::of(event);
+        let outcome = match part.end {
+            // The only part, or what was made of the last part of the request.
+            PartEnd::Last => Outcome::Reply(reply),
+            PartEnd::Broken => {
+                let error = event.error().cloned();
+                Outcome::Ended(Err(error.unwrap_or_else(|| Error::unavailable("the source of the answer broke off"))))
+            }
+            PartEnd::More if part.number > 0 => {
+                let number = part.number;
+                return Err(Error::malformed(format!("part {number} of an answer came; expected part 0")));
+            }
+            PartEnd::More => {
+                let answer = Answer::begin(reception, event);
+                let mut state = slot.lock();
+                if slot.waiting.load(Ordering::Relaxed) != generation {
+                    drop(state);
+                    answer.break_off(&Error::gone("the client has gone"));
+                    return Ok(());
+                }
+                state.answer = Some(answer.clone());
+                slot.has_answer.store(true, Ordering::Release);
+                let waker = state.settle(slot, Outcome::Begun(reply, answer));
+                drop(state);
+                waker.into_iter().for_each(Waker::wake);
+                return Ok(());
+            }
+        };
+        self.end(event.id(), outcome);
+        Ok(())
     }
 
     /// Returns how many replies came late, twice, or for nobody.
@@ -153,6 +248,10 @@ impl Pending {
         let lent = self.lent.load(Ordering::Acquire);
         let slots = self.segments.iter().filter_map(OnceLock::get).flat_map(|segment| segment.iter());
         for slot in slots.take(lent) {
+            if slot.has_answer.load(Ordering::Relaxed) {
+                let answer = slot.lock().answer.clone();
+                answer.into_iter().for_each(|answer| answer.sweep(now));
+            }
             if slot.wanted.load(Ordering::Relaxed) <= now {
                 slot.wanted.store(NEVER, Ordering::Relaxed);
                 let waker = slot.lock().waker.clone();
@@ -196,6 +295,7 @@ impl Lease {
         let mut state = slot.lock();
         state.generation = (state.generation + 1) & GENERATIONS;
         state.has_looked = false;
+        debug_assert!(state.answer.is_none(), "an answer ends before the next request of its slot begins");
         slot.waiting.store(state.generation, Ordering::Release);
         let lower = (state.generation << INDEX_BITS) | self.index as u64;
         EventId::from_u128((u128::from(self.pending.server) << 64) | u128::from(lower))
@@ -225,9 +325,13 @@ impl Lease {
         }
     }
 
-    /// Ends the request whose event was `id`, if it is the one that is waited for.
+    /// Ends the request whose event was `id`, if it is the one that is waited for. Where its answer has begun, an error breaks
+    /// it off.
     pub(crate) fn end(&self, id: EventId, outcome: Outcome) {
-        self.pending.end(id, outcome);
+        match outcome {
+            Outcome::Ended(Err(error)) => self.pending.fail(id, &error),
+            outcome => self.pending.end(id, outcome),
+        }
     }
 
     /// Waits no longer: what comes now is late.
@@ -236,10 +340,14 @@ impl Lease {
         slot.wanted.store(NEVER, Ordering::Relaxed);
         let mut state = slot.lock();
         slot.waiting.store(NOBODY, Ordering::Relaxed);
-        let outcome = state.outcome.take();
+        let (outcome, answer) = (state.outcome.take(), state.answer.take());
         // What it holds may take a while to drop.
         drop(state);
         drop(outcome);
+        if let Some(answer) = answer {
+            slot.has_answer.store(false, Ordering::Relaxed);
+            answer.break_off(&Error::gone("the client has gone"));
+        }
     }
 
     fn slot(&self) -> &Slot {
@@ -283,7 +391,7 @@ mod tests {
     fn text_of(lease: &Lease) -> Option<String> {
         match lease.poll(&Context::from_waker(Waker::noop())) {
             Poll::Ready(Outcome::Reply(reply)) => Some(reply.payload.to_string()),
-            Poll::Ready(Outcome::Ended(outcome)) => Some(format!("{outcome:?}")),
+            Poll::Ready(other) => Some(format!("{other:?}")),
             Poll::Pending => None,
         }
     }
@@ -349,7 +457,7 @@ mod tests {
         assert_eq!(text_of(&lease).as_deref(), Some("a"));
         let id = lease.open(NEVER);
         pending.end(id, Outcome::Ended(Ok(())));
-        assert_eq!(text_of(&lease).as_deref(), Some("Ok(())"));
+        assert_eq!(text_of(&lease).as_deref(), Some("Ended(Ok(()))"));
         assert_eq!(pending.late(), 0);
     }
 

@@ -11,10 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::AccessRules;
 use super::clock::{Clock, Ticks, ticks};
+#[cfg(feature = "compression")]
+use super::compression::Compressor;
 use super::cors::CorsRules;
 use super::forwarded::Trusted;
 use super::limits::HttpLimits;
 use super::live::Lives;
+use super::parting::Partings;
 use super::pending::Pending;
 use super::routes::Routes;
 #[cfg(feature = "websocket")]
@@ -31,6 +34,8 @@ pub(crate) struct Reception {
     pub(crate) challenge: HeaderValue,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Acceptor>,
+    #[cfg(feature = "compression")]
+    pub(crate) compressor: Option<Compressor>,
     pub(crate) emitter: Emitter,
     pub(crate) lives: Lives,
     pub(crate) cors: Option<CorsRules>,
@@ -47,6 +52,7 @@ pub(crate) struct Reception {
     pub(crate) pending: Arc<Pending>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) stopping: AtomicBool,
+    pub(crate) partings: Partings,
 }
 
 impl Reception {

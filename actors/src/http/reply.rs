@@ -4,11 +4,11 @@ use std::error::Error as _;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use playhouse_engine::{Attributes, Error, EventId, Kind, Payload, Value};
+use playhouse_engine::{Attributes, Error, Event, EventId, Kind, Payload, Value};
 
 use super::body::ReplyBody;
 use super::error_body::error_body;
@@ -23,6 +23,18 @@ pub(crate) struct Reply {
     pub(crate) payload: Payload,
     pub(crate) attributes: Attributes,
     pub(crate) error: Option<Error>,
+}
+
+impl Reply {
+    /// Returns what `event` says.
+    pub(crate) fn of(event: &Event) -> Self {
+        Self { payload: event.payload().clone(), attributes: event.attributes().clone(), error: event.error().cloned() }
+    }
+
+    /// Says whether it has a status that a client can be told.
+    pub(crate) fn has_status(&self) -> bool {
+        self.attributes.get(STATUS).is_none_or(|status| reply_status(&status).is_some())
+    }
 }
 
 /// What an answer depends on beside the reply.
@@ -44,13 +56,14 @@ pub(crate) struct Refusal {
     pub(crate) error: Error,
     pub(crate) status: Option<StatusCode>,
     pub(crate) accept: Option<HeaderValue>,
+    pub(crate) accept_encoding: Option<HeaderValue>,
     /// Whether nothing more is taken on this connection.
     pub(crate) close: bool,
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self { error, status: None, accept: None, close: false }
+        Self { error, status: None, accept: None, accept_encoding: None, close: false }
     }
 }
 
@@ -82,7 +95,7 @@ pub(crate) fn answer(reply: Reply, asked: Asked<'_>) -> Response<ReplyBody> {
         }
         has_headers |= name.starts_with(REPLY_HEADER);
     }
-    let has_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT);
+    let has_body = may_have_body(status);
     let content_type = match &reply.payload {
         _ if !has_body => None,
         Payload::Empty => None,
@@ -104,9 +117,14 @@ pub(crate) fn answer(reply: Reply, asked: Asked<'_>) -> Response<ReplyBody> {
     response
 }
 
+/// Says whether an answer with the status may have a body.
+pub(crate) fn may_have_body(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RESET_CONTENT)
+}
+
 /// Makes the answer that refuses a request.
 pub(crate) fn refuse(refusal: Refusal, asked: Asked<'_>) -> Response<ReplyBody> {
-    let Refusal { error, status, accept, .. } = refusal;
+    let Refusal { error, status, accept, accept_encoding, .. } = refusal;
     if error.kind() == Kind::Internal {
         let id = asked.id.map(tracing::field::display);
         tracing::error!(id, actor = error.actor(), error = %error, "a request failed");
@@ -134,6 +152,9 @@ pub(crate) fn refuse(refusal: Refusal, asked: Asked<'_>) -> Response<ReplyBody> 
     #[cfg(feature = "websocket")]
     if status == StatusCode::UPGRADE_REQUIRED {
         super::handshake::ask_for_upgrade(headers);
+    }
+    if let Some(accept) = accept_encoding {
+        headers.insert(ACCEPT_ENCODING, accept);
     }
     response
 }
@@ -170,7 +191,20 @@ fn with_body(status: StatusCode, bytes: Bytes, is_head: bool) -> Response<ReplyB
     response
 }
 
-fn into_bytes(payload: Payload) -> Bytes {
+/// Says that the answer depends on a header of the request, unless that is said already.
+pub(crate) fn add_vary(headers: &mut HeaderMap, name: &'static str) {
+    let said = headers.get_all(VARY).iter().filter_map(|value| value.to_str().ok());
+    let is_said = said
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.eq_ignore_ascii_case(name));
+    if !is_said {
+        headers.append(VARY, HeaderValue::from_static(name));
+    }
+}
+
+/// Returns what a payload is on the wire.
+pub(crate) fn into_bytes(payload: Payload) -> Bytes {
     match payload {
         Payload::Text(text) => text.into_bytes(),
         Payload::Bytes(bytes) => bytes,
@@ -224,17 +258,13 @@ mod tests {
     use std::time::Duration;
 
     use http_body::Body as _;
-    use playhouse_engine::{Event, Xml};
+    use playhouse_engine::Xml;
 
     use super::*;
     use crate::http::view::HttpReply;
 
     fn answered(event: Event, is_head: bool) -> Response<ReplyBody> {
-        let reply = Reply {
-            payload: event.payload().clone(),
-            attributes: event.attributes().clone(),
-            error: event.error().cloned(),
-        };
+        let reply = Reply::of(&event);
         let (headers, challenge) = (HeaderMap::new(), HeaderValue::from_static("Basic realm=\"test\""));
         let allow = HeaderValue::from_static("GET");
         answer(reply, Asked { headers: &headers, is_head, allow: &allow, challenge: &challenge, id: None })

@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::form::Forms;
 use super::media::Pattern;
 
 /// Which requests leave the server by which outbox, or open an event stream or a WebSocket.
@@ -25,6 +26,8 @@ pub struct Route {
     /// None at all takes every content type.
     pub(crate) takes: Vec<Pattern>,
     pub(crate) accepted: bool,
+    pub(crate) streamed: bool,
+    pub(crate) forms: Forms,
     /// What is opened instead of an answer.
     pub(crate) opens: Option<Opens>,
     /// The outbox of the requests that ask to be let in.
@@ -66,6 +69,8 @@ impl Route {
             accepted: false,
             opens: None,
             admitted_by: None,
+            streamed: false,
+            forms: Forms::default(),
         }
     }
 
@@ -119,6 +124,43 @@ impl Route {
     #[must_use]
     pub fn takes<'a>(mut self, types: impl IntoIterator<Item = &'a str>) -> Self {
         self.takes.extend(types.into_iter().map(Pattern::new));
+        self
+    }
+
+    /// Takes the body in parts, as it comes: events with the request's id and attributes, marked by [`Part`](crate::Part), whose
+    /// payloads are bytes. No more of it is in the flow than the limit `window`: the client waits while receivers do not keep up.
+    ///
+    /// The last part says that it is; where the client knows no length it is empty, as it is where there is no body. Where the body
+    /// breaks off, or is refused, or the request ends before it is there, an empty part says so, with the error. The first part finds
+    /// room in the flow or is refused with 503, the others wait for it. The reply may come before the body is there: a whole one ends
+    /// the request, and the rest of the body is refused; one in parts goes on while the body is taken in.
+    ///
+    /// Receivers must keep order: an actor with several workers does not.
+    #[must_use]
+    pub fn streamed(mut self) -> Self {
+        self.streamed = true;
+        self
+    }
+
+    /// Gives each client the form that it accepts most: a reply in JSON becomes XML for who prefers that, and the other way round, by
+    /// the conventions of [`json_xml`](crate::json_xml). A client that names none gets the form of its request; one to which both
+    /// are the same, the reply as it is. Text counts as JSON where the request, or the reply's content type, says that it is.
+    ///
+    /// A reply that cannot be converted, and one that is neither, goes out as it is, and its content type says so. Replies in parts
+    /// are not converted.
+    #[cfg(feature = "convert")]
+    #[must_use]
+    pub fn by_accept(mut self) -> Self {
+        self.forms.by_accept = true;
+        self
+    }
+
+    /// Puts replies in JSON into an envelope, `{"data": …}`, unless they are one already with something in it. Text becomes a string
+    /// in it, and nothing an empty object, but for a status that has no body, or a client that prefers XML. XML and bytes go out as
+    /// they are. An error is `{"errors": [{"message": …, "code": …}]}`, as without this.
+    #[must_use]
+    pub fn enveloped(mut self) -> Self {
+        self.forms.enveloped = true;
         self
     }
 

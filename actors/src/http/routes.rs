@@ -6,6 +6,7 @@ use http::{HeaderValue, Method};
 use matchit::{Params, Router};
 use playhouse_engine::{Error, Result};
 
+use super::form::Forms;
 use super::media::Pattern;
 use super::route::{Opens, Route};
 
@@ -23,6 +24,8 @@ pub(crate) struct Target {
     /// The header that says what is taken, for whoever sent something else.
     pub(crate) accept: Option<HeaderValue>,
     pub(crate) accepted: bool,
+    pub(crate) streamed: bool,
+    pub(crate) forms: Forms,
 }
 
 impl Target {
@@ -98,6 +101,8 @@ impl Routes {
                 takes: route.takes.clone(),
                 accept: list(route.takes.iter().map(Pattern::as_str)),
                 accepted: route.accepted,
+                streamed: route.streamed,
+                forms: route.forms,
             };
             let path = route.path.as_deref().map(without_slash);
             match places.iter_mut().find(|(known, _)| *known == path) {

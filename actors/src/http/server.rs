@@ -11,6 +11,8 @@ use playhouse_engine::{Context, Error, Event, Format, Light, Outbox, Ports, Resu
 use super::accept::accept;
 use super::access::{ACCESS, AccessLog, AccessRules};
 use super::clock::Clock;
+#[cfg(feature = "compression")]
+use super::compression::{Compression, Compressor};
 #[cfg(feature = "tls")]
 use super::connection::{HTTP1, HTTP2};
 use super::cors::{Cors, CorsRules};
@@ -18,6 +20,7 @@ use super::event_stream::EventStreamSettings;
 use super::forwarded::Trusted;
 use super::limits::HttpLimits;
 use super::live::Lives;
+use super::parting::Partings;
 use super::pending::{Outcome, Pending};
 use super::reception::{Counters, HttpStatistics, Reception};
 use super::reply::Reply;
@@ -25,9 +28,11 @@ use super::route::Route;
 use super::routes::{Routes, outboxes};
 #[cfg(feature = "websocket")]
 use super::web_socket::WebSocketSettings;
+use crate::Part;
 use crate::listen::{Listen, Listener};
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
+use crate::upkeep::not_started;
 
 /// An HTTP server.
 ///
@@ -38,6 +43,14 @@ use crate::tls::Tls;
 /// Each event carries the request's head as attributes: `http.method`, `uri`, `path`, `query`, `version`, `peer` (address and port
 /// of the connection), `client` (the address of who asks, behind proxies that the server trusts), `host`, `scheme`,
 /// `http.header.NAME`, `http.path.NAME` and `http.query.NAME`.
+///
+/// # Parts
+/// What is too long for one event goes in and out in parts (see [`Part`]). A route that is
+/// [`streamed`](Route::streamed) takes bodies so. A reply with the mark of a first part begins an answer, with its status and
+/// headers; further parts with the same id go on with it, until the last. Each part of an answer is in flight until the
+/// client's connection has taken it, so that a source that watches receipts is paced by the client; where too much waits, or the
+/// next part does not come, or one says that it is broken, or an error comes back, the answer is broken off so that no client takes it
+/// for whole.
 ///
 /// # Event streams
 /// A route with [`Route::events`] opens a stream of server-sent events (HTML, section 9.2) for each request, and sends on it what
@@ -58,13 +71,15 @@ use crate::tls::Tls;
 ///
 /// # Ports
 /// Inboxes: `inbox`, and any other name that a connection uses, for any format: all of them take replies, but for those that feed
-/// event streams and WebSockets. Outboxes: those that the routes name; without a route, `outbox`; with an access log, `access`. It gives nothing for an empty body, XML, text (JSON too, as it came) or bytes, by the
-/// content type. It is an endpoint: the flow may lead back to it.
+/// event streams and WebSockets. Outboxes: those that the routes name; without a route, `outbox`; with an access log, `access`. It
+/// gives nothing for an empty body, XML, text (JSON too, as it came) or bytes, by the content type; a streamed route gives parts,
+/// of bytes. It is an endpoint: the flow may lead back to it.
 ///
 /// # Settings
-/// Where it listens, its routes (`route`), its realm (`with_realm`), TLS (`with_tls`), the proxies that it believes (`trusting`), which
-/// pages of other origins may call it (`with_cors`: `origins`, `methods`, `headers`, `expose`, `credentials`, `max-age`), whether an
-/// event tells of each answer (`with_access_log`: `common`, `combined` or `short`), and what a client may ask for (`with_limits`):
+/// Where it listens, its routes (`route`), its realm (`with_realm`), TLS (`with_tls`), compression (`with_compression`, with the feature
+/// of that name), the proxies that it believes (`trusting`), which pages of other origins may call it (`with_cors`: `origins`,
+/// `methods`, `headers`, `expose`, `credentials`, `max-age`), whether an event tells of each answer (`with_access_log`: `common`,
+/// `combined` or `short`), and what a client may ask for (`with_limits`):
 ///
 /// | name | default | meaning |
 /// |---|---|---|
@@ -72,10 +87,14 @@ use crate::tls::Tls;
 /// | `head-fields` | 100 | how many fields; beyond: 431 |
 /// | `uri-size` | 8 KiB | how many bytes its URI; beyond: 414 |
 /// | `body-size` | 1 MiB | how many bytes its body; beyond: 413 |
+/// | `streamed-size` | 1 GiB | how many bytes the body of a request that is taken in parts, compressed or not; beyond: 413 |
+/// | `window` | 1 MiB | how many bytes of such a body are on their way through the flow at once; while they are, no more is read |
+/// | `answer-window` | 8 MiB | how many bytes of an answer in parts may wait for the client; beyond, it is broken off |
+/// | `answer-idle` | 30 s | how long an answer in parts may wait for the next; later, it is broken off |
 /// | `head-time` | 10 s | how long the head may take to arrive; later: 408 |
 /// | `slowest-rate` | 1 KiB | how many bytes of a body must arrive in a second, and of an answer be taken; slower: 408, or the connection is closed |
 /// | `rate-window` | 5 s | over what time that is measured |
-/// | `deadline` | 30 s | how long a request may take to its answer, and its event's deadline; later: 504 |
+/// | `deadline` | 30 s | how long a request may take to its answer, and its event's deadline; later: 504. For a body in parts it counts for each part, and for the answer from the end of the body |
 /// | `idle-time` | 60 s | how long a connection may stay open without a request |
 /// | `handshake-time` | 10 s | how long a TLS handshake may take |
 /// | `connections` | 1,024 | how many connections may be open at once, event streams and WebSockets too; beyond: 503 |
@@ -103,19 +122,28 @@ use crate::tls::Tls;
 /// | `limits.patience` | 20 s | how long it may take to answer that, and to take what is sent |
 /// | `limits.close-time` | 2 s | how long it may take to close |
 ///
+/// Compression has settings of its own. Without `with_compression` bodies go as they are:
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `minimum` | 1 KiB | how many bytes an answer must have to be compressed; one in parts always is |
+/// | `types` | text, JSON, XML, JavaScript, WebAssembly | which media types are compressed |
+/// | `gzip`, `brotli`, `zstd` | 6, 4, 3 | how well each compresses |
+/// | `requests` | `true` | whether bodies of requests are unpacked, to no more than `body-size` or `streamed-size`; beyond: 413; another coding: 415 |
+///
 /// # Errors
-/// A request that cannot be taken is answered at once. An event for event streams or WebSockets fails:
+/// A request that cannot be taken is answered at once. The handler fails on parts of answers, and on events for event streams and
+/// WebSockets:
 ///
 /// | kind | when |
 /// |---|---|
-/// | `Malformed` | an attribute cannot be a field of a server-sent event, or no code to close with |
+/// | `Gone` | nobody waits for the part: the client has gone, or the answer was broken off; the WebSocket that is named has closed |
+/// | `Overloaded` | more than `answer-window` waits for the client; the WebSocket that is named does not keep up, and was closed |
+/// | `Malformed` | a part is missing before it, or its mark says nothing; an attribute cannot be a field of a server-sent event, or no code to close with |
 /// | `Unsupported` | a server-sent event is not UTF-8 text |
-/// | `Gone` | the WebSocket that it names has closed |
-/// | `Overloaded` | the WebSocket that it names does not keep up, and was closed |
 /// | its own | it has an error, and is for more than one client |
 ///
-/// An event that comes back with an error is answered with
-/// the status of its kind:
+/// An event that comes back with an error is answered with the status of its kind:
 ///
 /// | kind | status |
 /// |---|---|
@@ -169,6 +197,8 @@ pub struct HttpServer {
     realm: String,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
+    #[cfg(feature = "compression")]
+    compression: Option<Compression>,
     pending: Arc<Pending>,
     counters: Arc<Counters>,
     /// There from the start on.
@@ -202,6 +232,8 @@ impl HttpServer {
             realm: "playhouse".to_owned(),
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(feature = "compression")]
+            compression: None,
             pending: Arc::new(Pending::new()),
             counters: Arc::default(),
             reception: None,
@@ -277,6 +309,15 @@ impl HttpServer {
         self
     }
 
+    /// Compresses answers for clients that accept it, and unpacks requests. Without this neither is done: what is secret and what a
+    /// client chose should not be compressed together over TLS, which only the flow's author can know.
+    #[cfg(feature = "compression")]
+    #[must_use]
+    pub fn with_compression(mut self, compression: Compression) -> Self {
+        self.compression = Some(compression);
+        self
+    }
+
     /// Returns what the server counts, which goes on counting when the server is registered.
     #[must_use]
     pub fn statistics(&self) -> HttpStatistics {
@@ -333,6 +374,8 @@ impl Light for HttpServer {
             challenge,
             #[cfg(feature = "tls")]
             tls: self.tls.as_ref().map(|tls| tls.acceptor(&[HTTP2, HTTP1])),
+            #[cfg(feature = "compression")]
+            compressor: self.compression.as_ref().map(Compressor::new).transpose()?,
             emitter: context.emitter()?,
             lives,
             cors,
@@ -348,6 +391,7 @@ impl Light for HttpServer {
             pending: self.pending.clone(),
             counters: self.counters.clone(),
             stopping: AtomicBool::new(false),
+            partings: Partings::default(),
         });
         self.reception = Some(reception.clone());
         let (listener, stopping) = (Listener::new(listener), context.stopping());
@@ -361,12 +405,18 @@ impl Light for HttpServer {
         {
             return live.send(event, reception.clock.now());
         }
-        let reply = Reply {
-            payload: event.payload().clone(),
-            attributes: event.attributes().clone(),
-            error: event.error().cloned(),
-        };
-        self.pending.end(event.id(), Outcome::Reply(reply));
+        if let Some(part) = Part::of(event)?
+            && event.error().is_none()
+        {
+            let reception = self.reception.as_ref().ok_or_else(not_started)?;
+            return self.pending.part(reception, part, event);
+        }
+        if let Some(error) = event.error()
+            && self.pending.break_off(event.id(), error)
+        {
+            return Ok(());
+        }
+        self.pending.end(event.id(), Outcome::Reply(Reply::of(event)));
         Ok(())
     }
 }

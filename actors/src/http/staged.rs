@@ -10,12 +10,14 @@ use playhouse_engine::{Attributes, Error, Event, EventId, Payload};
 
 use super::admission::{Admission, Variables, admit, too_large};
 use super::body::ReplyBody;
+use super::form::{Forms, Shaping};
 use super::head::Head;
 use super::limits::HttpLimits;
 use super::payload::payload;
 use super::reply::{Asked, Refusal, Reply, answer, options, refuse};
 use super::route::Route;
 use super::routes::{Routes, outboxes};
+use crate::{Part, PartEnd};
 
 /// A request that a test makes.
 ///
@@ -61,6 +63,8 @@ pub struct HttpExchange {
     payload: Payload,
     outbox: String,
     allow: HeaderValue,
+    forms: Forms,
+    streamed: bool,
 }
 
 /// What the client gets.
@@ -159,18 +163,23 @@ impl HttpCall {
             Ok(Admission::Options) => return Err(HttpAnswer::of(options(&allow))),
             Err(refusal) => return refused(head(parts, Box::default()), refusal),
         };
-        if self.body.len() > limits.body_size {
-            return refused(head, too_large(limits.body_size));
+        let streamed = table.target(address).streamed;
+        let limit = if streamed { limits.streamed_size } else { limits.body_size };
+        if self.body.len() > limit {
+            return refused(head, too_large(limit));
         }
-        let payload = match payload(&head.parts.headers, self.body) {
+        let payload = match payload(&head.parts.headers, self.body.clone()) {
+            _ if streamed && self.body.is_empty() => Payload::Empty,
+            _ if streamed => Payload::Bytes(self.body),
             Ok(payload) => payload,
             Err(error) => return refused(head, error.into()),
         };
-        let Some(outbox) = table.target(address).outbox else {
+        let target = table.target(address);
+        let Some(outbox) = target.outbox else {
             return refused(head, Error::unsupported("what this route opens needs a server that runs").into());
         };
-        let outbox = outboxes(routes)[outbox].to_owned();
-        Ok(HttpExchange { id: EventId::unique(), head: Arc::new(head), payload, outbox, allow })
+        let (outbox, forms) = (outboxes(routes)[outbox].to_owned(), target.forms);
+        Ok(HttpExchange { id: EventId::unique(), head: Arc::new(head), payload, outbox, allow, forms, streamed })
     }
 }
 
@@ -178,9 +187,10 @@ impl HttpExchange {
     /// Returns the event that the server would make, with its deadline from now on. It has the same id each time.
     #[must_use]
     pub fn event(&self) -> Event {
-        Event::with_id(self.id, self.payload.clone())
+        let event = Event::with_id(self.id, self.payload.clone())
             .with_attributes(Attributes::over(self.head.clone()))
-            .expires_in(HttpLimits::default().deadline)
+            .expires_in(HttpLimits::default().deadline);
+        if self.streamed { Part { number: 0, end: PartEnd::Last }.mark(event) } else { event }
     }
 
     /// Returns the outbox by which the event would leave the server.
@@ -197,10 +207,10 @@ impl HttpExchange {
     #[track_caller]
     pub fn answer(&self, event: &Event) -> HttpAnswer {
         assert_eq!(event.id(), self.id, "the event has another id than the request's, and would be no reply to it");
-        let reply = Reply {
-            payload: event.payload().clone(),
-            attributes: event.attributes().clone(),
-            error: event.error().cloned(),
+        let (reply, shaping) = (Reply::of(event), Shaping::of(self.forms, &self.head.parts.headers));
+        let reply = match shaping {
+            Some(shaping) => shaping.shape(reply),
+            None => reply,
         };
         HttpAnswer::of(answer(reply, asked(&self.head, &self.allow, Some(self.id))))
     }

@@ -78,7 +78,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream<T> {
     fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
         let connection = &self.connection;
         match connection.watch.phase() {
-            Phase::Busy | Phase::UriTooLong => return Ok(()),
+            Phase::Busy | Phase::Fed | Phase::UriTooLong => return Ok(()),
             Phase::Fresh => {
                 connection.watch.turn(Phase::Head);
                 self.line = Some(0);

@@ -4,13 +4,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use playhouse_engine::{Error, Permit};
 
 use super::admission::too_large;
 use super::clock::Ticks;
+use super::intake::too_slow;
 use super::reception::Reception;
 use super::reply::Refusal;
 
@@ -68,11 +68,7 @@ impl Upload {
             let came = self.length();
             let window = super::clock::ticks(reception.limits.rate_window);
             if ((came - self.came) as u64) < reception.least_in(window) {
-                let error = Error::timeout(format!(
-                    "the body comes too slowly; expected at least {} bytes a second",
-                    reception.limits.slowest_rate
-                ));
-                return Err(Refusal { close: true, ..Refusal::with_status(error, StatusCode::REQUEST_TIMEOUT) });
+                return Err(too_slow(reception));
             }
             self.came = came;
             self.measured = reception.until_measured();

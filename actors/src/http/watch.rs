@@ -19,13 +19,15 @@ pub(crate) enum Phase {
     Busy,
     /// The last answer is on its way or gone.
     Idle,
+    /// The last answer comes in pieces, and what makes them watches how long they take.
+    Fed,
     /// The request line has grown beyond what a URI may have.
     UriTooLong,
 }
 
 impl Phase {
     fn from_u8(number: u8) -> Self {
-        [Self::Fresh, Self::Head, Self::Busy, Self::Idle, Self::UriTooLong]
+        [Self::Fresh, Self::Head, Self::Busy, Self::Idle, Self::Fed, Self::UriTooLong]
             .into_iter()
             .find(|phase| *phase as u8 == number)
             .unwrap_or(Self::Fresh)
@@ -40,14 +42,16 @@ pub(crate) struct Watch {
     written: AtomicU64,
     /// How many requests of an HTTP/2 connection are not answered whole.
     open: AtomicU32,
+    /// How many of them watch their time themselves.
+    excused: AtomicU32,
     /// Whether the client does not take what is written for it.
     blocked: AtomicBool,
     /// Whether the client may have sent what nobody read.
     unread: AtomicBool,
-    /// How many answers are open that last as long as the client wants them.
-    kept: AtomicU32,
     /// Whether the connection is to end at once.
     cut: AtomicBool,
+    /// Whether the client must see that its answer is not whole.
+    reset: AtomicBool,
     // Locked when a connection begins and by the sweep, never for a request.
     waker: Mutex<Option<Waker>>,
 }
@@ -59,10 +63,11 @@ impl Watch {
             wanted: AtomicU64::new(wanted),
             written: AtomicU64::new(0),
             open: AtomicU32::new(0),
+            excused: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
             unread: AtomicBool::new(false),
-            kept: AtomicU32::new(0),
             cut: AtomicBool::new(false),
+            reset: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
     }
@@ -114,19 +119,6 @@ impl Watch {
         self.unread.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn keep_more(&self) {
-        self.kept.fetch_add(1, Ordering::AcqRel);
-    }
-
-    pub(crate) fn keep_less(&self) {
-        self.kept.fetch_sub(1, Ordering::AcqRel);
-    }
-
-    /// Says whether an answer is open that lasts as long as the client wants it.
-    pub(crate) fn is_kept(&self) -> bool {
-        self.kept.load(Ordering::Acquire) > 0
-    }
-
     /// Ends the connection, whatever it is doing.
     pub(crate) fn cut(&self) {
         self.cut.store(true, Ordering::Release);
@@ -135,6 +127,27 @@ impl Watch {
 
     pub(crate) fn is_cut(&self) -> bool {
         self.cut.load(Ordering::Acquire)
+    }
+
+    /// Asks for the connection to end in a way that no client takes for an ordinary one.
+    pub(crate) fn reset(&self) {
+        self.reset.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_reset(&self) -> bool {
+        self.reset.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn excuse(&self) {
+        self.excused.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn excuse_no_more(&self) {
+        self.excused.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_excused(&self) -> bool {
+        self.excused.load(Ordering::Acquire) > 0
     }
 
     pub(crate) fn open_more(&self) {

@@ -45,6 +45,14 @@ impl Served {
         process::resident(self.offspring.id())
     }
 
+    /// Returns how many bytes of memory the server has held at most.
+    ///
+    /// # Errors
+    /// Where the server has ended.
+    pub fn peak(&self) -> io::Result<u64> {
+        process::peak(self.offspring.id())
+    }
+
     /// Puts load on the server, and says on standard error what came of it and what it cost.
     ///
     /// # Panics

@@ -186,6 +186,37 @@ async fn what_a_source_sends_to_a_full_inbox_is_shed_or_dropped_as_its_policy_sa
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_insists_waits_whatever_the_receivers_policy_says() {
+    both(async |settings| {
+        for overflow in [Overflow::Shed, Overflow::Drop, Overflow::Wait] {
+            let mut director = director(settings.clone());
+            let (tap, entry) = tap();
+            let tap = director.register("tap", tap);
+            let (gate, key) = gate();
+            let gate = director.register_with("gate", gate, policy(1, overflow));
+            director.connect(tap, gate);
+            let running = director.build().unwrap().start().await.unwrap();
+            entry.send(Event::new("held")).await.unwrap();
+            key.came(1).await;
+            let permit = entry.permit().unwrap();
+            let sending = tokio::spawn(async move {
+                for event in numbered(5) {
+                    permit.insist_from(0, event).await.unwrap();
+                }
+            });
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(!sending.is_finished());
+            key.open_wide();
+            sending.await.unwrap();
+            let ledger = running.stop(SOON).await.unwrap();
+            assert_eq!(key.collected.texts(), ["held", "0", "1", "2", "3", "4"]);
+            assert_eq!((ledger.failed, ledger.dropped), (0, 0));
+        }
+    })
+    .await;
+}
+
 /// A source that sends nothing.
 fn rest_source(director: &mut Director) -> ActorRef {
     director.register("nothing", source(|_| async { Ok(()) }))
