@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::StatusCode;
-use playhouse_engine::{Attributes, Event, EventId, Layer, Permit};
+use playhouse_engine::{Attributes, Error, Event, EventId, Layer, Permit, Result};
 use serde::{Deserialize, Serialize};
 
 use super::connection::Connection;
@@ -35,6 +35,17 @@ pub enum AccessLog {
 pub(crate) struct AccessRules {
     pub(crate) form: AccessLog,
     pub(crate) outbox: usize,
+}
+
+impl AccessRules {
+    /// # Errors
+    /// `Malformed` where a route has the outbox of the records.
+    pub(crate) fn new(form: AccessLog, outboxes: &[&str]) -> Result<Self> {
+        if outboxes.contains(&ACCESS) {
+            return Err(Error::malformed("the outbox `access` is the access log's; expected another one for a route"));
+        }
+        Ok(Self { form, outbox: outboxes.len() })
+    }
 }
 
 /// A request on its way to its record, which is written when this goes, if it was answered.

@@ -11,6 +11,7 @@ use playhouse_engine::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::body::ReplyBody;
+use super::event_stream::EVENT_STREAM;
 use super::media::Pattern;
 use super::reply::{Refusal, add_vary};
 pub(crate) use coding::Coding;
@@ -39,6 +40,7 @@ pub struct Compression {
     /// length will be.
     pub minimum: usize,
     /// The media types that are compressed, by patterns as a route takes: text, JSON, XML, JavaScript and WebAssembly by default.
+    /// Event streams never are.
     pub types: Vec<String>,
     /// How well gzip compresses, from 1 to 9; 6 by default.
     pub gzip: u32,
@@ -191,7 +193,9 @@ impl Compressor {
     fn is_compressible(&self, headers: &HeaderMap) -> bool {
         let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = essence.map(|value| value.split(';').next().unwrap_or_default().trim());
-        essence.is_some_and(|essence| self.types.iter().any(|pattern| pattern.matches(essence)))
+        // What goes to thousands of clients alike would be compressed for each of them by itself.
+        let is_suitable = |essence: &str| !essence.eq_ignore_ascii_case(EVENT_STREAM);
+        essence.is_some_and(|essence| is_suitable(essence) && self.types.iter().any(|pattern| pattern.matches(essence)))
     }
 }
 

@@ -328,14 +328,6 @@ impl HttpServer {
         if self.routes.is_empty() { vec![Route::otherwise()] } else { self.routes.clone() }
     }
 
-    fn access_rules(&self, outboxes: &[&str]) -> Result<Option<AccessRules>> {
-        let Some(form) = self.access else { return Ok(None) };
-        if outboxes.contains(&ACCESS) {
-            return Err(Error::malformed("the outbox `access` is the access log's; expected another one for a route"));
-        }
-        Ok(Some(AccessRules { form, outbox: outboxes.len() }))
-    }
-
     fn challenge(&self) -> Result<HeaderValue> {
         let realm = self.realm.replace('\\', "\\\\").replace('"', "\\\"");
         HeaderValue::try_from(format!("Basic realm=\"{realm}\", charset=\"UTF-8\"")).map_err(|error| {
@@ -361,7 +353,7 @@ impl Light for HttpServer {
     async fn start(&mut self, context: Context) -> Result<()> {
         let routes = self.effective_routes();
         let lives = Lives::new(&routes, &self.event_streams, &self.counters)?;
-        let access = self.access_rules(&outboxes(&routes))?;
+        let access = self.access.map(|form| AccessRules::new(form, &outboxes(&routes))).transpose()?;
         let cors = self.cors.as_ref().map(CorsRules::new).transpose()?;
         let trusted = Trusted::new(&self.trusted)?;
         let routes = Routes::new(&routes)?;
