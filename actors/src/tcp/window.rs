@@ -1,5 +1,7 @@
 //! What a sink holds: events that wait to be sent, and those that were sent and not acknowledged.
 
+mod inner;
+
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,12 +11,9 @@ use playhouse_engine::{Emitter, Error, Event, Held, Result};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::framing::{Framing, put};
-use super::wire::Output;
+use super::framing::Framing;
 use crate::content::weight;
-
-/// How much is encoded before it is written.
-const AHEAD: usize = 256 * 1024;
+use inner::{Entry, Inner};
 
 /// A buffer that has grown beyond this is given back once it is written.
 const KEPT: usize = 1 << 20;
@@ -50,36 +49,6 @@ pub(super) struct Window {
     pub(super) emptied: Notify,
 }
 
-#[derive(Debug)]
-struct Inner {
-    waiting: VecDeque<Entry>,
-    /// In the order of their numbers. Nothing where one has ended before those in front of it.
-    sent: VecDeque<Option<Entry>>,
-    /// The number of the first that was sent.
-    first: u64,
-    failing: Vec<(Entry, Error)>,
-    count: usize,
-    bytes: usize,
-    /// How large a frame the other side takes, while there is one.
-    connected: Option<usize>,
-    output: BytesMut,
-    /// Looked at once for what is sent together.
-    now: Instant,
-    /// When the first is due, at the earliest.
-    due: Option<Instant>,
-    /// Why there is no connection.
-    trouble: Option<Error>,
-    /// Whether there is a task that sends.
-    is_tended: bool,
-}
-
-#[derive(Debug)]
-struct Entry {
-    held: Held,
-    due: Instant,
-    bytes: usize,
-}
-
 /// What became of an event that was to be held.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
@@ -91,23 +60,9 @@ pub(super) enum Pushed {
 
 impl Window {
     pub(super) fn new(limits: Limits) -> Self {
-        let inner = Inner {
-            waiting: VecDeque::new(),
-            sent: VecDeque::new(),
-            first: 0,
-            failing: Vec::new(),
-            count: 0,
-            bytes: 0,
-            connected: None,
-            output: BytesMut::new(),
-            now: Instant::now(),
-            due: None,
-            trouble: None,
-            is_tended: false,
-        };
         Self {
             limits,
-            inner: Mutex::new(inner),
+            inner: Mutex::new(Inner::new()),
             room: Notify::new(),
             work: Notify::new(),
             failures: Notify::new(),
@@ -341,74 +296,6 @@ impl Window {
         let mut inner = self.inner();
         inner.is_tended = inner.count > 0;
         !inner.is_tended
-    }
-}
-
-impl Inner {
-    /// The number of the next event that is sent.
-    fn next(&self) -> u64 {
-        self.first + self.sent.len() as u64
-    }
-
-    fn slot(&mut self, number: u64) -> Option<&mut Option<Entry>> {
-        self.sent.get_mut(usize::try_from(number - self.first).ok()?)
-    }
-
-    fn take_sent(&mut self, number: u64) -> Option<Entry> {
-        let entry = self.slot(number)?.take()?;
-        self.count -= 1;
-        self.bytes -= entry.bytes;
-        Some(entry)
-    }
-
-    fn forget_ended(&mut self) {
-        while let Some(None) = self.sent.front() {
-            self.sent.pop_front();
-            self.first += 1;
-        }
-    }
-
-    /// Encodes an event, or lets it wait. Says whether something cannot be sent.
-    fn add(&mut self, entry: Entry, limits: &Limits) -> bool {
-        match self.connected {
-            Some(largest) if self.waiting.is_empty() && self.output.len() < AHEAD => {
-                self.encode(entry, limits.framing, largest)
-            }
-            _ => {
-                self.waiting.push_back(entry);
-                self.fill(limits)
-            }
-        }
-    }
-
-    /// Encodes what waits, as far ahead as makes sense. Says whether some of it cannot be sent.
-    fn fill(&mut self, limits: &Limits) -> bool {
-        let Some(largest) = self.connected else { return false };
-        let mut has_failures = false;
-        while self.output.len() < AHEAD
-            && let Some(entry) = self.waiting.pop_front()
-        {
-            has_failures |= self.encode(entry, limits.framing, largest);
-        }
-        has_failures
-    }
-
-    fn encode(&mut self, entry: Entry, framing: Framing, largest: usize) -> bool {
-        let event = entry.held.event();
-        let written = match framing {
-            Framing::Events => self.output.event(event, largest),
-            Framing::Lines | Framing::LengthPrefixed => {
-                put(framing, &event.payload().to_bytes(), largest, &mut self.output)
-            }
-        };
-        match written {
-            Ok(()) => self.sent.push_back(Some(entry)),
-            Err(error) => {
-                self.failing.push((entry, error));
-                return true;
-            }
-        }
-        false
     }
 }
 

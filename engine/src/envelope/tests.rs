@@ -106,7 +106,11 @@ fn a_payload_comes_back_in_its_format_and_is_not_copied() {
         Payload::from(Xml::new("<a/>")),
         Payload::from(Bytes::new()),
     ] {
-        let opened = there_and_back(&Event::new(payload.clone()));
+        let event = Event::new(payload.clone());
+        let mut written = BytesMut::from(&b"before"[..]);
+        Envelope::write(&event, &mut written);
+        assert_eq!(written, [&b"before"[..], &Envelope::of(&event).to_bytes()].concat());
+        let opened = there_and_back(&event);
         assert_eq!(opened.payload().format(), payload.format());
         assert_eq!(opened.payload().to_bytes(), payload.to_bytes());
     }

@@ -108,6 +108,26 @@ async fn what_is_held_is_in_flight_until_it_is_done_and_replies_go_before() {
 }
 
 #[tokio::test]
+async fn many_that_are_done_together_count_each() {
+    both(async |settings| {
+        let (one, entry, kept, _ended, _) = keeping(settings.clone(), false).await;
+        let (other, other_entry, other_kept, _others_ended, _) = keeping(settings, false).await;
+        let (mut held, mut outcomes) = (Vec::new(), Vec::new());
+        for (entry, kept) in [(&entry, &kept), (&entry, &kept), (&other_entry, &other_kept), (&entry, &kept)] {
+            let (event, outcome) = receipted("question");
+            entry.send(event).await.unwrap();
+            held.push(kept.take().await);
+            outcomes.push(outcome);
+        }
+        Held::all_done(held);
+        outcomes.into_iter().for_each(|outcome| outcome.once().unwrap());
+        assert_eq!(accounts(one.stop(SOON).await.unwrap()), (6, 6, 0, 0, 0));
+        assert_eq!(accounts(other.stop(SOON).await.unwrap()), (2, 2, 0, 0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn each_way_to_end_has_its_account() {
     both(async |settings| {
         let (running, entry, kept, _, failed) = keeping(settings, true).await;
