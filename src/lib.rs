@@ -31,6 +31,6 @@ pub use playhouse_mdp as mdp;
 pub use shutdown::shutdown_signal;
 
 /// Compiles the README's example with the docs' tests.
-#[cfg(all(doctest, feature = "auth", feature = "http", feature = "xslt"))]
+#[cfg(all(doctest, feature = "auth", feature = "files", feature = "http", feature = "xslt"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -36,6 +36,9 @@ fn the_limits_are_the_defaults() {
     assert_eq!(default_of("head"), format!("{}, {} fields", kib(limits.head_size), limits.head_fields));
     assert_eq!(default_of("URI"), kib(limits.uri_size));
     assert_eq!(default_of("body"), format!("{} MiB", limits.body_size / 1024 / 1024));
+    let mib = |bytes: usize| bytes / 1024 / 1024;
+    let streamed = format!("{} GiB, {} MiB of it at once", mib(limits.streamed_size) / 1024, mib(limits.window));
+    assert_eq!(default_of("body in parts"), streamed);
     assert_eq!(default_of("time for a head"), seconds(limits.head_time));
     assert_eq!(default_of("rate of a body"), format!("{} KiB/s", limits.slowest_rate / 1024));
     assert_eq!(default_of("time for a request"), seconds(limits.deadline));

@@ -13,12 +13,14 @@ const BUDGET: Duration = Duration::from_secs(30);
 
 fn main() {
     for (size, count) in SIZES {
-        let case = format!("tcp-{size}");
-        if wanted(&case) {
-            Race::new(case, "events/s")
-                .ours("", || count as f64 / playhouse::run(count, size).as_secs_f64())
-                .peer("tokio", || count as f64 / tokio::run(count, size).as_secs_f64())
-                .run(BUDGET, 9);
+        for flushes in [false, true] {
+            let case = format!("tcp-{size}{}", if flushes { "-flushed" } else { "" });
+            if wanted(&case) {
+                Race::new(case, "events/s")
+                    .ours("", || count as f64 / playhouse::run(count, size).as_secs_f64())
+                    .peer("tokio", || count as f64 / tokio::run(count, size, flushes).as_secs_f64())
+                    .run(BUDGET, 9);
+            }
         }
     }
 }

@@ -10,12 +10,13 @@ use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 use crate::Flavor;
 use crate::tcp::payload;
 
-/// Carries `count` payloads of `size` bytes, and returns how long that took to the last one's arrival.
+/// Carries `count` payloads of `size` bytes, and returns how long that took to the last one's arrival. Each is written at once
+/// where it `flushes`; else when 8 KiB have gathered, which is good for nobody who waits for the last.
 ///
 /// # Panics
 /// Where the loopback fails.
 #[must_use]
-pub fn run(count: usize, size: usize) -> Duration {
+pub fn run(count: usize, size: usize, flushes: bool) -> Duration {
     Flavor::MultiThread.runtime().block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("the loopback has ports");
         let address = listener.local_addr().expect("it is bound");
@@ -35,7 +36,11 @@ pub fn run(count: usize, size: usize) -> Duration {
             socket.set_nodelay(true).expect("it can be set");
             let mut frames = FramedWrite::new(socket, LengthDelimitedCodec::new());
             for _ in 0..count {
-                frames.feed(payload.clone()).await.expect("the other side reads");
+                match flushes {
+                    true => frames.send(payload.clone()).await,
+                    false => frames.feed(payload.clone()).await,
+                }
+                .expect("the other side reads");
             }
             SinkExt::<Bytes>::close(&mut frames).await.expect("the other side reads");
         });
