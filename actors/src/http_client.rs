@@ -165,8 +165,8 @@ impl HttpClient {
     /// Makes an actor that calls `url` as `settings` say.
     ///
     /// # Errors
-    /// `Malformed` with all that is wrong with the URL and the settings; `Unavailable` where no certificate authorities can
-    /// be read for an `https` URL.
+    /// `Malformed` with all that is wrong with the URL and the settings. For an `https` URL: `NotFound` where the file of
+    /// authorities cannot be read, `Malformed` where it holds none, `Unavailable` where none are known.
     pub fn new(url: &str, settings: HttpClientSettings) -> Result<Self> {
         let mut problems = Vec::new();
         let template = Template::parse(url).map_err(|problem| problems.push(problem)).ok();

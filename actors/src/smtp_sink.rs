@@ -121,7 +121,8 @@ impl SmtpSink {
     /// Makes a sink that sends by the server at `server`, `host:port`.
     ///
     /// # Errors
-    /// `Malformed` with all that makes no sense in the settings; `Unavailable` where certificate authorities cannot be read.
+    /// `Malformed` with all that makes no sense in the settings. For TLS: `NotFound` where the file of authorities cannot be read,
+    /// `Malformed` where it holds none, `Unavailable` where none are known.
     pub fn to(server: &str, settings: SmtpSinkSettings) -> Result<Self> {
         let mut problems: Vec<String> = Vec::new();
         for (name, addresses) in [

@@ -36,7 +36,7 @@ impl Server {
     /// Reads `host:port`, and the settings that a connection needs.
     ///
     /// # Errors
-    /// `Malformed` with all that makes no sense; `Unavailable` where no certificate authorities are known.
+    /// `Malformed` with all that makes no sense; as [`TlsClient::trusting_system_and`].
     pub(super) fn new(name: &str, settings: &SmtpSinkSettings) -> Result<Self> {
         let malformed =
             |problem: &str| Error::malformed(format!("no mail can go to `{}`: {problem}", name.escape_debug()));

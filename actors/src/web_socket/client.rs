@@ -137,7 +137,8 @@ impl WebSocketClient {
     ///
     /// # Errors
     /// `Malformed` with all that is wrong with the URL and the settings; `Unsupported` for a `wss` URL without the feature `tls`;
-    /// `Unavailable` where no certificate authorities can be read for one.
+    /// for one, `NotFound` where the file of authorities cannot be read, `Malformed` where it holds none, and `Unavailable` where
+    /// none are known.
     pub fn new(url: &str, settings: WebSocketClientSettings) -> Result<Self> {
         Ok(Self {
             dialer: Arc::new(Dialer::new(url, &settings)?),
