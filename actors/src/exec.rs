@@ -41,7 +41,7 @@ use resident::Residents;
 /// | name | default | meaning |
 /// |---|---|---|
 /// | `mode` | `each-event` | `each-event` or `lines` |
-/// | `time-out` | 30 s | how long the program may take for an event; the event's own deadline counts where it is nearer |
+/// | `time-out` | 30 s | how long the program may take for an event; the event's own deadline counts where it is nearer, and the policy's must be later by `grace`, or the handler is given up and all of it killed |
 /// | `grace` | 1 s | how long it has to end once it is told to |
 /// | `largest-output` | 1 MiB | how many bytes it may print for an event; beyond, it is killed |
 /// | `kept-errors` | 64 KiB | how much of the end of its standard error is kept |

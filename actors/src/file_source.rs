@@ -58,7 +58,7 @@ use crate::files::refused;
 /// | `whole-size` | 16 MiB | the largest file that is one event |
 /// | `part-size` | 256 KiB | how large a part is |
 /// | `window` | 16 MiB | how many bytes of events are under way at once |
-/// | `files` | 1,024 | how many files are read at once at most; the others wait for their turn |
+/// | `files` | 256 | how many files are read at once at most; the others wait for their turn |
 ///
 /// # Errors
 /// They go along the error route, with an event of their own whose attribute `file.path` names the file.

@@ -270,3 +270,29 @@ esac; done";
     assert_eq!(exec.output().await.unwrap().payload().to_string(), "tea");
     assert_ledger!(exec.stop().await.unwrap(), failed = 0);
 }
+
+#[tokio::test]
+async fn a_program_that_sends_its_output_elsewhere_still_gets_its_whole_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kept");
+    let script = format!("exec >/dev/null 2>&1; sleep 0.2; cat >'{}'", file.display());
+    let large = "x".repeat(900_000);
+    answer(&shell(&script, settings()), Event::new(large.clone())).await.unwrap();
+    assert!(std::fs::read_to_string(file).unwrap() == large);
+}
+
+#[tokio::test]
+async fn one_that_answers_before_it_has_its_line_is_not_asked_again() {
+    let script = "import os
+while True: os.read(0, 1); os.write(1, b'early\\n')";
+    let exec = Exec::run(["python3", "-c", script], lines()).unwrap();
+    let error = failure(&exec, Event::new("x".repeat(900_000))).await;
+    assert_eq!(error.message(), "expected `python3` to answer by one line, found more");
+}
+
+#[tokio::test]
+async fn an_argument_that_no_program_can_have_is_told_from_a_program_that_does_not_start() {
+    let exec = Exec::run(["echo", "{a}"], ExecSettings { placeholders: true, ..settings() }).unwrap();
+    let error = failure(&exec, Event::new("").with_attribute("a", "x".repeat(1 << 20))).await;
+    assert_eq!((error.kind(), error.message()), (Kind::TooLarge, "the arguments of `echo` are too long"));
+}

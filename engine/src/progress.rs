@@ -56,8 +56,9 @@ impl Progress {
 
     /// Begins the stop: from now on nothing enters.
     pub(crate) fn begin_stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
+        // Told first: whoever is refused because of the stop can see that there is one.
         self.stop.cancel();
+        self.stopping.store(true, Ordering::SeqCst);
     }
 
     /// Waits until nothing is in flight. Call it after [`Progress::begin_stop`].

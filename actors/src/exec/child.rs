@@ -5,6 +5,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use playhouse_engine::{Error, Event, Result};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
@@ -35,7 +36,7 @@ impl Child {
     /// Starts a program, for an event if it is for one.
     ///
     /// # Errors
-    /// `Malformed` where its arguments cannot be made; `Unavailable` where it does not start.
+    /// `Malformed` where its arguments cannot be made, `TooLarge` where they are too long; `Unavailable` where it does not start.
     pub(super) fn start(plan: &Plan, event: Option<&Event>) -> Result<Self> {
         let settings = &plan.settings;
         let mut command = Command::new(&plan.path);
@@ -52,7 +53,11 @@ impl Child {
         // A group of its own, so that what the program has started can be ended with it.
         let spawned = command.process_group(0).kill_on_drop(true).spawn();
         let failed = || Error::unavailable(format!("`{}` cannot be started", plan.name));
-        let mut child = spawned.map_err(|error| failed().caused_by(error))?;
+        let mut child = spawned.map_err(|error| {
+            let is_too_long = Errno::from_io_error(&error) == Some(Errno::TOOBIG);
+            let kind = || Error::too_large(format!("the arguments of `{}` are too long", plan.name));
+            if is_too_long { kind() } else { failed() }.caused_by(error)
+        })?;
         match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (stdin, Some(stdout), Some(stderr)) => Ok(Self { child, stdin, stdout, stderr }),
             _ => Err(failed()),
@@ -76,13 +81,22 @@ impl Child {
             if output.len() > largest { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(output) }
         };
         let talked = async { tokio::try_join!(print, last_of(stderr, kept)) };
+        let child = &mut self.child;
         let talked = async {
             let mut write = std::pin::pin!(write);
             let mut talked = std::pin::pin!(talked);
             tokio::select! {
                 () = &mut write => talked.await,
-                // It has closed its output: what it has not read it never will.
-                outcome = &mut talked => outcome,
+                outcome = &mut talked => {
+                    if outcome.is_ok() {
+                        // It has sent its output elsewhere and may read on; once it has ended, nobody does.
+                        tokio::select! {
+                            () = &mut write => {}
+                            _ = child.wait() => {}
+                        }
+                    }
+                    outcome
+                }
             }
         };
         match talked.await {
@@ -97,6 +111,8 @@ impl Child {
         self.signal(Signal::TERM);
         let closed = async {
             let _ = tokio::join!(last_of(&mut self.stdout, 0), last_of(&mut self.stderr, 0));
+            // Without an output it still has its time; its id is its own until this says that it has ended.
+            let _ = self.child.wait().await;
         };
         // Whether they have or not, nothing of the group is left when this is dropped.
         let _ = timeout(grace, closed).await;

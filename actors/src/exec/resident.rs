@@ -1,5 +1,6 @@
 //! Programs that go on running, each of which answers one event at a time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -140,9 +141,10 @@ impl Resident {
         let (stdin, stdout, stderr) =
             (child.stdin.as_mut().ok_or(Failure::Ended)?, &mut child.stdout, &mut child.stderr);
         let largest = plan.settings.largest_output;
+        let is_written = AtomicBool::new(false);
         let write = async {
             // Where it has ended, so has its output.
-            let _ = stdin.write_all(line).await;
+            is_written.store(stdin.write_all(line).await.is_ok(), Ordering::Relaxed);
             std::future::pending::<()>().await;
         };
         let complain = async {
@@ -189,6 +191,8 @@ impl Resident {
         if answer.last() == Some(&b'\r') {
             answer.pop();
         }
-        if printed.is_empty() { Ok(answer) } else { Err(Failure::Unasked) }
+        // One that answers before it has the whole line would take the rest of it for the next.
+        let is_in_step = printed.is_empty() && is_written.load(Ordering::Relaxed);
+        if is_in_step { Ok(answer) } else { Err(Failure::Unasked) }
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn check(event: &Event, line_breaks: LineBreaks) -> Result<()> {
 
 impl Lines {
     pub(super) fn new(folder: Folder, settings: &FileSinkSettings) -> Self {
-        let files = OpenFiles::new(folder, settings.open);
+        let files = OpenFiles::new(folder, (settings.open / settings.writers).max(1));
         let (line_breaks, sync) = (settings.line_breaks, settings.sync);
         Self { files, line_breaks, sync, text: Vec::new(), ends: Vec::new() }
     }

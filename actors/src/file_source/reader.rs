@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use playhouse_engine::{Attributes, Error, Result};
+use rustix::io::Errno;
 
 use super::pattern::{Pattern, files_in};
 use super::position::Position;
@@ -188,6 +189,14 @@ impl Reader {
                 Ok(file) if !open.insert(file.key()) || self.done.contains_key(&file.key()) => {}
                 Ok(file) => self.admit(file).map_err(|error| refused("read", path.display(), error))?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if is_out_of_files(&error) => {
+                    if self.files.is_empty() {
+                        return Err(refused("open", path.display(), error));
+                    }
+                    // When some of those that are open have been read.
+                    self.more = true;
+                    break;
+                }
                 Err(error) => self.refuse(path.clone(), error),
             }
         }
@@ -209,7 +218,7 @@ impl Reader {
         file.number = self.window.add(file.position());
         position.inspect(|position| self.window.claimed(position));
         if is_whole && file.offset == size && size > 0 {
-            self.finish(&file).map_err(io::Error::other)?;
+            self.finish(&file, &file.file.metadata()?);
         } else {
             self.files.push(file);
         }
@@ -228,11 +237,20 @@ impl Reader {
 
     /// Finds files that had another name when they were read the last time, and reads the rest of them before all else.
     fn find_renamed(&mut self) -> io::Result<()> {
+        let mut unreadable = HashSet::new();
         if self.settings.form == FileSourceForm::Lines {
             for (path, about) in files_in(self.pattern.folder())? {
                 let is_wanted = |position: &Position| (position.device, position.inode) == key(&about);
                 if self.positions.iter().any(is_wanted) && !self.files.iter().any(|file| file.key() == key(&about)) {
-                    let mut file = Watched::open(&path)?;
+                    let mut file = match Watched::open(&path) {
+                        Ok(file) => file,
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                        Err(_) => {
+                            // Its position is kept: it may be readable at the next look.
+                            unreadable.insert(key(&about));
+                            continue;
+                        }
+                    };
                     if let Some(position) = self.resume(&mut file)? {
                         file.is_at_path = false;
                         file.number = self.window.add(file.position());
@@ -243,7 +261,10 @@ impl Reader {
             }
         }
         // The others are gone for good.
-        self.positions.drain(..).for_each(|position| self.window.claimed(&position));
+        let is_kept = |position: &Position| unreadable.contains(&(position.device, position.inode));
+        let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.positions).into_iter().partition(is_kept);
+        self.positions = kept;
+        gone.iter().for_each(|position| self.window.claimed(position));
         Ok(())
     }
 
@@ -290,7 +311,8 @@ impl Reader {
             if self.settings.follow {
                 self.told.push_back(Next::Over { file: file.number });
             } else {
-                self.finish(&file)?;
+                let about = file.file.metadata().map_err(|error| refused("read", file.path.display(), error))?;
+                self.finish(&file, &about);
             }
         }
         Ok(None)
@@ -334,6 +356,9 @@ impl Reader {
             return Ok(None);
         }
         let mut file = self.files.remove(0);
+        let unreadable = |error| refused("read", file.path.display(), error);
+        // Before it is read: what comes later makes it another one.
+        let about = file.file.metadata().map_err(unreadable)?;
         let most = self.settings.whole_size;
         let mut bytes = Vec::new();
         let read = (|| -> io::Result<u64> {
@@ -348,7 +373,7 @@ impl Reader {
         })();
         let end = read.map_err(|error| refused("read", file.path.display(), error))?;
         self.window.set_head(file.number, &file.head);
-        self.finish(&file)?;
+        self.finish(&file, &about);
         let whole = if bytes.len() > most {
             let message = format!("`{}` is larger than the {most} bytes of `whole-size`", file.path.display());
             Err(Error::too_large(message))
@@ -377,7 +402,8 @@ impl Reader {
         let (number_of_file, attributes) = (file.number, file.attributes.clone());
         if end != PartEnd::More {
             let file = self.files.remove(0);
-            self.finish(&file)?;
+            let about = file.file.metadata().map_err(|error| refused("read", file.path.display(), error))?;
+            self.finish(&file, &about);
         }
         let bytes = if end == PartEnd::Broken { Bytes::new() } else { Bytes::from(bytes) };
         let part = Part { number, end };
@@ -385,12 +411,15 @@ impl Reader {
     }
 
     /// Notes that a file was read to its end, so that it is not read again while it stays as it is.
-    fn finish(&mut self, file: &Watched) -> Result<()> {
-        let about = file.file.metadata().map_err(|error| refused("read", file.path.display(), error))?;
+    fn finish(&mut self, file: &Watched, about: &Metadata) {
         let size = if self.settings.form == FileSourceForm::Parts { file.size } else { about.len() };
         self.done.insert(file.key(), Done { file: file.number, size, modified: about.modified().ok() });
-        Ok(())
     }
+}
+
+/// Says whether the process, or the system, has no room for another open file.
+fn is_out_of_files(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 fn key(about: &Metadata) -> (u64, u64) {

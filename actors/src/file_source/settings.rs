@@ -40,7 +40,7 @@ pub struct FileSourceSettings {
     pub part_size: usize,
     /// How many bytes of events are under way at once; 16 MiB by default.
     pub window: usize,
-    /// How many files are read at once at most; 1,024 by default.
+    /// How many files are read at once at most; 256 by default.
     pub files: usize,
 }
 
@@ -85,7 +85,7 @@ impl Default for FileSourceSettings {
             whole_size: 16 << 20,
             part_size: 256 << 10,
             window: 16 << 20,
-            files: 1024,
+            files: 256,
         }
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Acknowledgements {
 #[derive(Debug, Default)]
 struct Settled {
     count: u64,
+    /// How many of these the other side was told of, or never will be.
+    told: u64,
     /// Runs of numbers that were delivered, and were not told yet.
     runs: Vec<(u64, u32)>,
     failed: Vec<(u64, Error)>,
@@ -57,6 +59,12 @@ impl Acknowledgements {
         self.taken.load(Ordering::Relaxed) - count
     }
 
+    /// Returns how many events the other side was not told of: what it does not listen to takes memory too.
+    pub(super) fn untold(&self) -> u64 {
+        let told = self.settled().told;
+        self.taken.load(Ordering::Relaxed) - told
+    }
+
     /// Says whether something is to be told.
     pub(super) fn has_news(&self) -> bool {
         let settled = self.settled();
@@ -67,6 +75,8 @@ impl Acknowledgements {
     pub(super) fn tell(&self, output: &mut BytesMut) {
         let mut settled = self.settled();
         output.delivered(&settled.runs);
+        let delivered: u64 = settled.runs.iter().map(|(_, count)| u64::from(*count)).sum();
+        settled.told += delivered + settled.failed.len() as u64;
         settled.runs.clear();
         let failed = std::mem::take(&mut settled.failed);
         drop(settled);
@@ -88,7 +98,7 @@ impl Settle for Acknowledgements {
                 _ => settled.runs.push((number, 1)),
             },
             // Nobody has handled it. It is not answered, so it is sent again, to whoever comes after us.
-            Err(error) if error.kind() == Kind::Cancelled && self.stopping.is_cancelled() => {}
+            Err(error) if error.kind() == Kind::Cancelled && self.stopping.is_cancelled() => settled.told += 1,
             Err(error) => settled.failed.push((number, error)),
         }
         drop(settled);

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::Reception;
 use super::acknowledgements::Acknowledgements;
-use super::stream::{Reader, Stream, Writer, greet, linger, write};
+use super::stream::{Reader, Stream, Writer, greet, linger, too_long_at_stop, write};
 use super::wire::{Frame, Greeting, HEAD, Input, Output, Side};
 
 /// After how many intervals without a sign of life a peer is lost.
@@ -105,7 +105,7 @@ impl Connection<'_> {
             if let Err(over) = self.send_on(input).await {
                 return over;
             }
-            while self.acknowledgements.open() >= self.reception.settings.window.max(1) as u64 {
+            while self.acknowledgements.untold() >= self.reception.settings.window.max(1) as u64 {
                 tokio::select! {
                     () = self.acknowledgements.room.notified() => {}
                     () = self.gone.cancelled() => return Over::Gone,
@@ -181,6 +181,7 @@ impl Connection<'_> {
                 let written = tokio::select! {
                     written = write(writer, &mut output, settings.time_out) => written.is_ok(),
                     () = self.gone.cancelled() => false,
+                    () = too_long_at_stop(&self.reception.stopping, settings.time_out) => false,
                 };
                 if !written {
                     self.gone.cancel();

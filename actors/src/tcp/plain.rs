@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::accept::Reception;
 use super::framing::{Cutter, Piece};
 use super::outgoing::{Outgoing, fail};
-use super::stream::{Reader, Stream, Writer, linger, write};
+use super::stream::{Reader, Stream, Writer, linger, too_long_at_stop, write};
 use super::wire::Input;
 
 /// The attributes of what came.
@@ -107,7 +107,7 @@ impl Connection<'_> {
                 () = self.gone.cancelled() => return Ok(()),
                 came = timeout(settings.idle_time, reader.read_buf(input.room())) => came,
             };
-            // What was read enters the flow even where it has begun to stop, for nobody will send it again.
+            // What was read enters the flow even where it begins to stop meanwhile, for nobody will send it again.
             let Ok(permit) = self.reception.emitter.permit() else { return Ok(()) };
             match came {
                 Ok(Ok(1..)) => self.send_on(&permit, || cutter.next(&mut input.bytes)).await?,
@@ -184,6 +184,7 @@ impl Connection<'_> {
         tokio::select! {
             written = write(writer, bytes, self.reception.settings.time_out) => written.is_ok(),
             () = self.gone.cancelled() => false,
+            () = too_long_at_stop(&self.reception.stopping, self.reception.settings.time_out) => false,
         }
     }
 }

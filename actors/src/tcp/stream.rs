@@ -6,12 +6,16 @@ use std::time::Duration;
 use bytes::BytesMut;
 use playhouse_engine::{Error, Result};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::wire::{Greeting, Side};
 
 /// How long the other side has to read what was said last.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a flow that stops waits for somebody who takes little of what is written, or nothing.
+const WHILE_STOPPING: Duration = Duration::from_secs(5);
 
 /// What bytes come from and go to.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -54,6 +58,12 @@ pub(super) async fn write(writer: &mut Writer, bytes: &mut BytesMut, time: Durat
         }
     }
     timeout(time, writer.flush()).await.map_err(|_| io::ErrorKind::TimedOut)?
+}
+
+/// Waits until a flow that stops has waited long enough for somebody who takes little of what is written.
+pub(super) async fn too_long_at_stop(stopping: &CancellationToken, time: Duration) {
+    stopping.cancelled().await;
+    sleep(time.min(WHILE_STOPPING)).await;
 }
 
 /// Closes a connection whose other side may still be sending: what it sends is thrown away for a while, because a reset could

@@ -83,10 +83,7 @@ impl Window {
             return Pushed::Full;
         }
         let is_first = inner.output.is_empty() && inner.waiting.is_empty();
-        if is_first {
-            inner.now = Instant::now();
-        }
-        let due = inner.now + self.limits.time;
+        let due = Instant::now() + self.limits.time;
         let due = event.deadline().map_or(due, |deadline| deadline.min(due));
         inner.count += 1;
         inner.bytes += bytes;
@@ -171,7 +168,6 @@ impl Window {
         let mut inner = self.inner();
         let has_failures = inner.fill(&self.limits);
         std::mem::swap(&mut inner.output, output);
-        inner.now = Instant::now();
         let next = inner.next();
         drop(inner);
         if has_failures {

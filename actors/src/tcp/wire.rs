@@ -45,6 +45,12 @@ const LEAST_READ: usize = 4 * 1024;
 /// How many letters of what a stranger said are shown.
 const SHOWN: usize = 16;
 
+/// An error of more bytes is told without its causes: what the other side does not read costs the connection.
+const LARGEST_ERROR: usize = 32 * 1024;
+
+/// How many characters of its message are told then.
+const LONGEST_MESSAGE: usize = 1024;
+
 /// The two sides of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
@@ -173,7 +179,12 @@ impl Input {
         match found {
             sort::EVENT => Ok(Frame::Event(frame)),
             sort::DELIVERED if frame.len().is_multiple_of(12) => Ok(Frame::Delivered(frame)),
-            sort::FAILED if frame.len() >= 8 => Ok(Frame::Failed(frame.get_u64(), error_of(frame)?)),
+            sort::FAILED if frame.len() >= 8 => {
+                let number = frame.get_u64();
+                // What cannot be read is of this event alone.
+                let unread = |cause| Error::internal("the error of the other side cannot be read").caused_by(cause);
+                Ok(Frame::Failed(number, error_of(frame).unwrap_or_else(unread)))
+            }
             sort::HEARTBEAT => Ok(Frame::Heartbeat),
             sort::GOODBYE => Ok(Frame::Goodbye(error_of(frame)?)),
             _ => Err(Error::malformed(format!("expected a frame that is known, found one of sort {found}"))),
@@ -232,10 +243,7 @@ impl Output for BytesMut {
     }
 
     fn failed(&mut self, number: u64, error: &Error) {
-        frame(self, sort::FAILED, |body| {
-            body.put_u64(number);
-            Envelope::write(&Event::new(()).with_error(error.clone()), body);
-        });
+        error_frame(self, sort::FAILED, Some(number), error);
     }
 
     fn heartbeat(&mut self) {
@@ -243,7 +251,24 @@ impl Output for BytesMut {
     }
 
     fn goodbye(&mut self, error: &Error) {
-        frame(self, sort::GOODBYE, |body| Envelope::write(&Event::new(()).with_error(error.clone()), body));
+        error_frame(self, sort::GOODBYE, None, error);
+    }
+}
+
+/// Writes an error, without its causes where it is larger than the other side would read.
+fn error_frame(into: &mut BytesMut, sort: u8, number: Option<u64>, error: &Error) {
+    let before = into.len();
+    let write = |into: &mut BytesMut, error: Error| {
+        frame(into, sort, |body| {
+            number.into_iter().for_each(|number| body.put_u64(number));
+            Envelope::write(&Event::new(()).with_error(error), body);
+        });
+    };
+    write(into, error.clone());
+    if into.len() - before > LARGEST_ERROR {
+        into.truncate(before);
+        let message: String = error.message().chars().take(LONGEST_MESSAGE).collect();
+        write(into, Error::new(error.kind(), message));
     }
 }
 

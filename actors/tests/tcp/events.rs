@@ -53,6 +53,7 @@ async fn an_event_that_fails_there_fails_here_with_the_same_error() {
         "refuse",
         map(|event: &Event| match &*event.payload().to_string() {
             "bad" => Err(Error::conflict("no cup is left").retry_after(Duration::from_secs(3))),
+            "long" => Err(Error::conflict("no cup is left").caused_by("x".repeat(200_000))),
             _ => Ok(Vec::new()),
         }),
     );
@@ -69,8 +70,14 @@ async fn an_event_that_fails_there_fails_here_with_the_same_error() {
     assert_eq!((error.kind(), error.message(), error.actor()), (Kind::Conflict, "no cup is left", Some("refuse")));
     assert_eq!((error.wait(), failed.payload().to_string()), (Some(Duration::from_secs(3)), "bad".into()));
     drop(failed);
-    assert_ledger!(sink.stop().await.unwrap(), failed = 1);
-    assert_eq!(there.stop(PATIENCE).await.unwrap().failed, 1);
+    // What would be too long to tell is told without what caused it.
+    sink.send(Event::new("long")).await.unwrap();
+    let failed = sink.error().await.unwrap();
+    let error = failed.error().unwrap();
+    assert_eq!((error.kind(), error.to_string()), (Kind::Conflict, "no cup is left".into()));
+    drop(failed);
+    assert_ledger!(sink.stop().await.unwrap(), failed = 2);
+    assert_eq!(there.stop(PATIENCE).await.unwrap().failed, 2);
 }
 
 #[tokio::test]
@@ -138,6 +145,23 @@ async fn nobody_there_is_an_error_once_the_time_of_an_event_is_up() {
         assert!(error.to_string().starts_with(&told), "{error}");
     }
     assert!(began.elapsed() > Duration::from_millis(150));
+    assert_ledger!(sink.stop().await.unwrap(), failed = 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_event_has_its_whole_time_however_long_others_have_waited() {
+    let (listener, address) = listener();
+    drop(listener);
+    let settings = TcpSinkSettings { time_out: Duration::from_secs(8), ..quick() };
+    let mut sink = sink(&address, settings).await;
+    let began = tokio::time::Instant::now();
+    sink.send(Event::new("early")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    sink.send(Event::new("late")).await.unwrap();
+    for (text, second) in [("early", 8), ("late", 14)] {
+        assert_eq!(sink.error().await.unwrap().payload().to_string(), text);
+        assert_eq!(began.elapsed().as_secs(), second, "{text}");
+    }
     assert_ledger!(sink.stop().await.unwrap(), failed = 2);
 }
 

@@ -63,7 +63,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         .deadline(arguments.timeout.saturating_add(GRACE))
         .settings(settings)
         .socket(arguments.peers.socket()?);
-    let workers = Policy { workers: concurrency.into(), ..Policy::default() };
+    // The program ends by its own time-out, and not in the middle of a handler that is given up.
+    let deadline = arguments.timeout.saturating_add(GRACE);
+    let workers = Policy { workers: concurrency.into(), deadline, ..Policy::default() };
 
     let mut director = Director::new("worker");
     let requests = director.register("requests", worker);

@@ -26,8 +26,6 @@ pub(super) struct Inner {
     /// How large a frame the other side takes, while there is one.
     pub(super) connected: Option<usize>,
     pub(super) output: BytesMut,
-    /// Looked at once for what is sent together.
-    pub(super) now: Instant,
     /// When the first is due, at the earliest.
     pub(super) due: Option<Instant>,
     /// Why there is no connection.
@@ -54,7 +52,6 @@ impl Inner {
             bytes: 0,
             connected: None,
             output: BytesMut::new(),
-            now: Instant::now(),
             due: None,
             trouble: None,
             is_tended: false,
