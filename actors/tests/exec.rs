@@ -296,3 +296,17 @@ async fn an_argument_that_no_program_can_have_is_told_from_a_program_that_does_n
     let error = failure(&exec, Event::new("").with_attribute("a", "x".repeat(1 << 20))).await;
     assert_eq!((error.kind(), error.message()), (Kind::TooLarge, "the arguments of `echo` are too long"));
 }
+
+#[tokio::test]
+async fn what_a_program_left_behind_without_an_output_is_killed_too_when_it_took_too_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let group = folder.path().join("group");
+    let script = format!(
+        "echo $$ >'{}'; exec >/dev/null 2>&1; sh -c \"trap '' TERM; while :; do sleep 1; done\" & exec sleep 600",
+        group.display()
+    );
+    let short = Duration::from_millis(300);
+    let exec = shell(&script, ExecSettings { time_out: short, grace: short, ..settings() });
+    assert_eq!(failure(&exec, Event::new("")).await.kind(), Kind::Timeout);
+    group_is_gone(&group).await;
+}

@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use playhouse_engine::{Error, Event, Result};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Plan;
 
 /// How much is read at a time.
 const READ: usize = 16 * 1024;
+
+/// How often it is looked whether a program that was told to end has.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A program that runs. Dropped before its end, it is killed with all that it started.
 #[derive(Debug)]
@@ -109,10 +112,10 @@ impl Child {
     /// Tells the program and all that it started to end, waits until they have closed their output, and kills what is left.
     pub(super) async fn end(mut self, grace: Duration) {
         self.signal(Signal::TERM);
+        let id = self.id();
         let closed = async {
-            let _ = tokio::join!(last_of(&mut self.stdout, 0), last_of(&mut self.stderr, 0));
-            // Without an output it still has its time; its id is its own until this says that it has ended.
-            let _ = self.child.wait().await;
+            // One that has sent its output elsewhere has its time too.
+            let _ = tokio::join!(last_of(&mut self.stdout, 0), last_of(&mut self.stderr, 0), ended(id));
         };
         // Whether they have or not, nothing of the group is left when this is dropped.
         let _ = timeout(grace, closed).await;
@@ -121,22 +124,35 @@ impl Child {
     /// Waits for the end of a program that was told by the end of its input.
     pub(super) async fn retire(mut self, grace: Duration) {
         drop(self.stdin.take());
-        let ended = async {
-            let _ = tokio::join!(last_of(&mut self.stdout, 0), last_of(&mut self.stderr, 0));
-            let _ = self.child.wait().await;
+        let id = self.id();
+        let closed = async {
+            let _ = tokio::join!(last_of(&mut self.stdout, 0), last_of(&mut self.stderr, 0), ended(id));
         };
-        if timeout(grace, ended).await.is_err() {
+        if timeout(grace, closed).await.is_err() {
             self.end(grace).await;
         }
     }
 
+    /// Returns the id of the program; nothing once it was waited for: until then it is nobody else's.
+    fn id(&self) -> Option<Pid> {
+        self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+    }
+
     fn signal(&self, signal: Signal) {
-        // Nothing once it was waited for: until then its id is nobody else's.
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(group) = id {
+        if let Some(group) = self.id() {
             // It may have ended by itself just now.
             let _ = kill_process_group(group, signal);
         }
+    }
+}
+
+/// Waits until a program has ended, and leaves it to be waited for: till then its id is that of its group too, in which others may
+/// be left.
+async fn ended(id: Option<Pid>) {
+    let Some(id) = id else { return };
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    while let Ok(None) = waitid(WaitId::Pid(id), options) {
+        sleep(LOOK).await;
     }
 }
 
