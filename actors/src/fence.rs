@@ -16,7 +16,9 @@ use crate::keyed_queue::{self, KeyedQueue};
 /// those with the attribute `tick.time`, it lets each through once, whoever leads; one that fails further on may come again. Give
 /// each generator a fence of its own: two may tick at the same time.
 ///
-/// What it has seen is known to this process alone, and not after a restart.
+/// What it has seen is known to this process alone, and not after a restart. Terms grow across restarts of the members where their
+/// wall clocks are within a lease of each other. Where they are further apart, a fence may refuse the next leader for as long as
+/// they differ: keep the clocks of members in step.
 ///
 /// # Ports
 /// Inbox: `inbox`, for any format. Outbox: `outbox`.

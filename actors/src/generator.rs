@@ -22,6 +22,9 @@ pub use cron::{Cron, Missed};
 #[cfg(feature = "cron")]
 use cron::{Ticks, marked};
 
+/// A time that no process lives to see the end of: from times much longer no clock can tell a point in time.
+const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+
 /// Emits an event at each tick of a [`Schedule`] or of a `Cron`, and one for each event that comes in.
 ///
 /// Where its receivers have no room, it waits for them; the ticks of that time are left out, and do not come in a burst
@@ -198,6 +201,7 @@ impl Inner {
 
     async fn run_every(&self, schedule: &Schedule, emitter: Emitter, stopping: CancellationToken) -> Result<()> {
         let Schedule { interval, delay, count } = *schedule;
+        let (interval, delay) = (interval.min(NEVER), delay.min(NEVER));
         let ticked = || self.ticks.load(Ordering::Relaxed);
         let first = Instant::now() + if ticked() == 0 { delay } else { interval };
         // An interval of nothing is no interval to tokio; the events then follow each other without a wait.
@@ -297,6 +301,19 @@ mod tests {
         assert_eq!(text(&probe.output().await.unwrap()), "tick");
         assert!(begin.elapsed() < Duration::from_secs(1));
         probe.stop().await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_that_never_ends_is_no_harm() {
+        for (interval, delay, expected) in
+            [(Duration::MAX, Duration::ZERO, 1), (Duration::ZERO, Duration::MAX, 0), (Duration::MAX, Duration::MAX, 0)]
+        {
+            let probe = Probe::new(numbered(Schedule { interval, delay, count: None })).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            let probed = probe.monitor().actor("probed").unwrap();
+            assert_eq!((probed.sent, probed.restarts), (expected, 0), "{interval:?} {delay:?}");
+            probe.stop().await.unwrap();
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -25,13 +25,14 @@ pub use status::{LeaderDatagrams, LeaderStatus};
 /// The processes elect a leader by datagrams. It has a lease, which it prolongs at each `interval`, and at each event it looks at
 /// the clock whether the lease has ended. Where it dies, is cut off or stands still, the lease ends, and another is elected; where
 /// its flow stops, another is at once. Each event that passes has the attribute `leader.term`: a number that grows with each
-/// leader, whatever process it is, also after all were started anew.
+/// leader, whatever process it is. After members were started anew, it does so where the wall clocks of all members are within a
+/// lease of each other: nothing else outlives a start.
 ///
 /// With [`Members::Known`] **two never lead at the same time**: a lease needs the votes of more than half of the members, a vote
-/// binds its voter for the whole lease, and who starts does not vote before all its earlier votes have ended. No clock needs to be
-/// right: they need to go equally fast, within 2.5 %. More members than were named elect nobody, as soon as they hear of each other.
-/// With [`Members::Unknown`] one leads as long as a process is left, but where the network is cut there is **a leader on each
-/// side**, and for a moment where datagrams are lost: take it where work that is done twice does no harm.
+/// binds its voter for the whole lease, and who starts does not vote before all its earlier votes have ended. For this no
+/// clock needs to be right: they need to go equally fast, within 2.5 %. More members than were named elect nobody, as soon as they
+/// hear of each other. With [`Members::Unknown`] one leads as long as a process is left, but where the network is cut there is **a
+/// leader on each side**, and for a moment where datagrams are lost: take it where work that is done twice does no harm.
 ///
 /// A process may stand still, or its machine, after it has looked at the clock and before what it passed on has arrived: no lease
 /// can help there. A [`Fence`](crate::Fence) at the receiver does: it refuses what comes with a lower term than it has seen.
@@ -41,7 +42,9 @@ pub use status::{LeaderDatagrams, LeaderStatus};
 /// Members find each other by `peers`. By default these are the processes of this host. On a network it is a list of all members'
 /// addresses, each of which listens at its own (`listen = "10.0.0.5:6999"`), or one address for all: a broadcast
 /// (`listen = "0.0.0.0:6999"`, `peers = ["10.0.0.255:6999"]`) or a multicast group (`peers = ["239.1.2.3:6999"]`, `interface`).
-/// Without a `key`, whoever can send to that port can keep a leader from being elected, or make itself one.
+/// Without a `key`, whoever can send to that port can keep a leader from being elected, or make itself one. With one, who can only
+/// listen and send again what members have said can pass members that are no more off as present, each datagram for an hour: that
+/// delays elections, and never makes two lead.
 ///
 /// # Ports
 /// Inbox: `inbox`, for any format. Outboxes: `outbox` in the process that leads; `standby`, which may stay unconnected, in the
@@ -49,7 +52,7 @@ pub use status::{LeaderDatagrams, LeaderStatus};
 /// on its way for as long as its lease lasts.
 ///
 /// # Settings
-/// The name of the service and the [`Members`], and:
+/// The name of the service and the [`Members`], 65 at most where they are known, and:
 ///
 /// | name | default | meaning |
 /// |---|---|---|
@@ -62,8 +65,8 @@ pub use status::{LeaderDatagrams, LeaderStatus};
 /// | `interface` | `127.0.0.1` | by which address a multicast group is joined |
 /// | `key` | none | a secret of at least 32 bytes that signs what members say (HMAC-SHA256) |
 ///
-/// Members of a service with another number of members or another `lease` are not believed; the log says so. Nor are wall clocks
-/// that are more than a day apart.
+/// Members of a service with another number of members or another `lease` are not believed; the log says so. Nor are those whose
+/// wall clock is more than an hour from the one here.
 ///
 /// # Errors
 /// | kind | when |

@@ -23,6 +23,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use crate::content;
+use crate::span;
 use compose::{Composed, check_header, compose};
 use connection::Connection;
 use delivery::Failure;
@@ -140,6 +141,15 @@ impl SmtpSink {
         }
         let subject = settings.subject.as_deref().unwrap_or_default();
         problems.extend(one_line("subject", subject).err().map(|error| error.to_string()));
+        for (name, time) in [
+            ("connect-deadline", settings.connect_deadline),
+            ("command-deadline", settings.command_deadline),
+            ("data-deadline", settings.data_deadline),
+            // None at all is one: then no connection is kept.
+            ("idle-time", settings.idle_time.max(Duration::from_nanos(1))),
+        ] {
+            problems.extend(span::problem(name, time));
+        }
         if !problems.is_empty() {
             let problems = problems.join("; ");
             return Err(Error::malformed(format!("no mail can go to `{}`: {problems}", server.escape_debug())));

@@ -21,6 +21,7 @@ mod users;
 use std::fmt;
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use playhouse_engine::{Actor, Context, Error, Event, Format, Outbox, Ports, Result};
 
@@ -35,6 +36,7 @@ use users::Users;
 #[cfg(feature = "auth")]
 use crate::basic_auth::BasicAuth;
 use crate::listen::{Listen, Listener};
+use crate::span;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 
@@ -75,9 +77,9 @@ use crate::tls::Tls;
 /// | `require-user` | yes | whether mail is taken from users only, where there are some; else: 530 |
 /// | `size` | 10 MiB | how many bytes a mail may have; beyond: 552 |
 /// | `memory` | 128 MiB | how many bytes all mails may have together until they are answered for; beyond: 452 |
-/// | `recipients` | 100 | how many recipients a mail may have; beyond: 452 |
+/// | `recipients` | 100 | how many recipients a mail may have; beyond: 452, and where ten times as many come: 421 |
 /// | `line-size` | 1,000 | how many bytes a line of a mail may have; beyond: 554 |
-/// | `headers` | 1,000 | how many header fields a mail may have, those of its parts included; beyond: 554 |
+/// | `headers` | 1,000 | how many header fields a mail may have, those of its parts included; beyond: 554, and so are fields with hundreds of parameters |
 /// | `header-size` | 256 KiB | how many bytes the header of a mail or of a part may have; beyond: 554 |
 /// | `parts` | 1,000 | how many parts a mail may have; beyond: 554 |
 /// | `depth` | 16 | how deep parts may lie within each other; beyond: 554 |
@@ -192,18 +194,33 @@ impl SmtpSource {
 
     fn rules(&self) -> Result<Rules> {
         let settings = &self.settings;
+        let times = [
+            ("deadline", settings.deadline),
+            ("command-time", settings.command_time),
+            ("handshake-time", settings.handshake_time),
+            ("data-time", settings.data_time),
+            ("rate-window", settings.rate_window),
+            // None at all is one: a stop then waits for nobody.
+            ("stop-time", settings.stop_time.max(Duration::from_nanos(1))),
+        ];
+        let mut problems: Vec<_> = times.into_iter().filter_map(|(name, time)| span::problem(name, time)).collect();
         let is_wrong = |letter: char| !letter.is_ascii_graphic();
         if settings.hostname.is_empty() || settings.hostname.contains(is_wrong) {
             let hostname = settings.hostname.escape_debug();
-            return Err(Error::malformed(format!("`{hostname}` is no `hostname`; expected a name without spaces")));
+            problems.push(format!("`{hostname}` is no `hostname`; expected a name without spaces"));
         }
         let offers_tls = self.offers_tls();
         if !offers_tls && (settings.require_tls || self.users.has_some()) {
             let what = if settings.require_tls { "`require-tls`" } else { "users" };
-            return Err(Error::malformed(format!("{what} need TLS; expected `with_tls`")));
+            problems.push(format!("{what} need TLS; expected `with_tls`"));
+        }
+        let accepts = Accepts::new(&settings.accepts);
+        problems.extend(accepts.as_ref().err().map(|error| error.message().to_owned()));
+        if !problems.is_empty() {
+            return Err(Error::malformed(format!("no mail can be taken: {}", problems.join("; "))));
         }
         Ok(Rules {
-            accepts: Accepts::new(&settings.accepts)?,
+            accepts: accepts?,
             offers_tls,
             has_users: self.users.has_some(),
             memory: Arc::new(Memory::new(settings.memory)),

@@ -299,6 +299,13 @@ fn settings_that_make_no_sense_are_refused_all_at_once() {
     for part in ["`service`", "`members`", "`interval`", "`burn-in`", "[::1]:5", "10.0.0.1:0", "`key`"] {
         assert!(error.message().contains(part), "{part}: {error}");
     }
+    let endless = LeaderSettings { interval: Duration::MAX, ..LeaderSettings::default() };
+    let error = Leader::new("orders", Members::Known(66), endless).unwrap_err();
+    for part in ["`members`: expected 65 at most", "`interval`: expected more than nothing", "`lease`: expected three"]
+    {
+        assert!(error.message().contains(part), "{part}: {error}");
+    }
+    assert!(Leader::new("orders", Members::Known(65), LeaderSettings::default()).is_ok());
     let settings: LeaderSettings =
         toml::from_str("scope = 'test'\nlease = '2s'\ninterval = '200ms'\npeers = ['10.0.0.9:1']").unwrap();
     assert_eq!((settings.scope.as_str(), settings.lease), ("test", Duration::from_secs(2)));

@@ -276,6 +276,22 @@ fn scripted(script: Vec<&'static str>) -> (String, std::thread::JoinHandle<Vec<S
     (address, told)
 }
 
+#[test]
+fn times_that_make_no_sense_are_refused_all_at_once() {
+    let wrong = SmtpSinkSettings {
+        connect_deadline: Duration::ZERO,
+        command_deadline: Duration::MAX,
+        data_deadline: Duration::MAX,
+        idle_time: Duration::MAX,
+        ..settings()
+    };
+    let error = SmtpSink::to("localhost:25", wrong).unwrap_err();
+    for part in ["`connect-deadline`", "`command-deadline`", "`data-deadline`", "`idle-time`"] {
+        assert!(error.message().contains(part), "{part}: {error}");
+    }
+    assert!(SmtpSink::to("localhost:25", SmtpSinkSettings { idle_time: Duration::ZERO, ..settings() }).is_ok());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_injected_before_tls_is_not_believed() {
     let (address, told) = scripted(vec![
@@ -295,6 +311,41 @@ async fn what_is_injected_before_tls_is_not_believed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_login_takes_the_steps_that_the_server_asks_for() {
+    let (user, password, both) = ("YWRh", "c2VjcmV0", "AGFkYQBzZWNyZXQ=");
+    let plain = format!("AUTH PLAIN {both}");
+    for (offer, steps, expected, end) in [
+        ("AUTH PLAIN", vec!["235 in\r\n"], vec![plain.as_str()], Kind::Unprocessable),
+        ("AUTH PLAIN", vec!["334 \r\n", "235 in\r\n"], vec![&plain, both], Kind::Unprocessable),
+        ("AUTH PLAIN", vec!["334 \r\n", "334 \r\n"], vec![&plain, both], Kind::Unsupported),
+        ("AUTH PLAIN", vec!["535 no\r\n"], vec![&plain], Kind::Unauthorized),
+        (
+            "AUTH LOGIN",
+            vec!["334 a\r\n", "334 b\r\n", "235 in\r\n"],
+            vec!["AUTH LOGIN", user, password],
+            Kind::Unprocessable,
+        ),
+        (
+            "AUTH LOGIN",
+            vec!["334 a\r\n", "334 b\r\n", "334 c\r\n"],
+            vec!["AUTH LOGIN", user, password],
+            Kind::Unsupported,
+        ),
+        ("AUTH LOGIN", vec!["334 a\r\n", "535 no\r\n"], vec!["AUTH LOGIN", user], Kind::Unauthorized),
+    ] {
+        let hello = if offer == "AUTH PLAIN" { "250-hi\r\n250 AUTH PLAIN\r\n" } else { "250-hi\r\n250 AUTH LOGIN\r\n" };
+        let (address, told) = scripted([vec!["220 hi\r\n", hello], steps.clone(), vec!["550 no\r\n"]].concat());
+        let login =
+            SmtpSinkSettings { user: Some("ada".to_owned()), password: Some("secret".to_owned()), ..settings() };
+        let sink = SmtpSink::to(&address, login).unwrap();
+        let (found, message) = kind(testing::feed(&sink, to("bob@x.test")).await);
+        assert_eq!(found, end, "{steps:?}: {message}");
+        drop(sink);
+        assert_eq!(told.join().unwrap()[1..=expected.len()], expected, "{steps:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_makes_no_sense_is_an_error_in_time() {
     for (script, expected) in [
         (vec!["hello\r\n"], Kind::Unavailable),
@@ -303,6 +354,8 @@ async fn a_server_that_makes_no_sense_is_an_error_in_time() {
         (vec!["220 hi\r\n", "500 what\r\n", "502 what\r\n"], Kind::Unsupported),
         (vec!["220 hi\r\n", "250 hi\r\n", "250 ok\r\n", "250 ok\r\n", "250 no data\r\n"], Kind::Unsupported),
         (vec!["220 hi\r\n", "250 hi\r\n", "250 ok\r\n", "421 bye\r\n"], Kind::Unavailable),
+        (vec!["220 hi\r\n", "250 hi\r\n", "354 go\r\n", "250 ok\r\n"], Kind::Unsupported),
+        (vec!["354 hi\r\n"], Kind::Unsupported),
         (vec!["220 hi\r\n", "250-SIZE 10\r\n250 SIZE 10\r\n"], Kind::TooLarge),
         (vec![""], Kind::Timeout),
     ] {

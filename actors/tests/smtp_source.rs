@@ -224,6 +224,29 @@ async fn without_room_or_in_time_a_client_is_told_to_come_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mail_takes_its_room_until_the_flow_is_done_with_it() {
+    let held = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (holding, deadline) = (held.clone(), Duration::from_millis(300));
+    let limits = SmtpSourceSettings { memory: 5000, deadline, ..settings() };
+    let hold = move |event: &Event| {
+        holding.lock().unwrap().push(event.clone());
+        Ok(())
+    };
+    let source = Source::start(|source| source.with_settings(limits), hold).await;
+    let mut client = source.greeted();
+    let mail = format!("Subject: x\r\n\r\n{}", vec!["y".repeat(98); 20].join("\r\n"));
+    assert!(client.mail(&mail).starts_with("451 "));
+    // The client was told that it is late, and the mail is there still.
+    assert!(client.mail(&mail).starts_with("452 "));
+    held.lock().unwrap().clear();
+    assert!(client.mail(&mail).starts_with("451 "));
+    held.lock().unwrap().clear();
+    source.next();
+    source.next();
+    source.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn at_a_stop_who_is_idle_is_told_and_who_is_sending_comes_to_an_end() {
     let (mut source, open, arrived) = gated(settings()).await;
     let (mut idle, mut begun, mut sending, mut waiting) =
@@ -344,4 +367,16 @@ async fn settings_that_make_no_sense_stop_the_start() {
     assert!(error.contains("users need TLS; expected `with_tls`"), "{error}");
     let error = start(source(SmtpSourceSettings { hostname: "a b".to_owned(), ..settings() })).await;
     assert!(error.contains("`a b` is no `hostname`"), "{error}");
+    let wrong = SmtpSourceSettings {
+        hostname: String::new(),
+        deadline: Duration::MAX,
+        rate_window: Duration::ZERO,
+        data_time: Duration::MAX,
+        accepts: vec!["@".to_owned()],
+        ..settings()
+    };
+    let error = start(source(wrong)).await;
+    for part in ["`hostname`", "`deadline`", "`rate-window`", "`data-time`", "`accepts`"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
 }

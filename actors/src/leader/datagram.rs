@@ -5,10 +5,10 @@ use sha2::Sha256;
 
 use super::settings::LeaderSettings;
 
-const MAGIC: &[u8; 5] = b"PhLd\x01";
+const MAGIC: &[u8; 5] = b"PhLd\x02";
 const TAG: usize = 32;
 /// What stands before the names.
-const HEAD: usize = 5 + 1 + 1 + 16 + 8 + 8 + 16 + 8 + 4 + 8;
+const HEAD: usize = 5 + 1 + 1 + 16 + 8 + 8 + 8 + 16 + 8 + 4 + 8;
 
 /// No datagram is longer.
 pub(super) const LONGEST: usize = HEAD + 2 * 256 + TAG;
@@ -25,6 +25,8 @@ pub(super) struct Message {
     pub(super) from: Instance,
     /// Grows with each message of an instance, so that none is taken twice or after a later one.
     pub(super) sequence: u64,
+    /// When it was sent, by the sender's wall clock in milliseconds since 1970.
+    pub(super) wall: u64,
     /// The term that is asked for or granted, or else the highest that is known.
     pub(super) term: u64,
     /// Whether the sender is too new to vote.
@@ -100,6 +102,7 @@ impl Codec {
         bytes.push(u8::from(message.joins) * JOINS + u8::from(message.leads) * LEADS);
         bytes.extend(message.from.to_be_bytes());
         bytes.extend(message.sequence.to_be_bytes());
+        bytes.extend(message.wall.to_be_bytes());
         bytes.extend(message.term.to_be_bytes());
         bytes.extend(u128::to_be_bytes(to));
         bytes.extend(u64::to_be_bytes(echo));
@@ -129,6 +132,7 @@ impl Codec {
         let [kind, flags] = reader.take()?;
         let from = u128::from_be_bytes(reader.take()?);
         let sequence = u64::from_be_bytes(reader.take()?);
+        let wall = u64::from_be_bytes(reader.take()?);
         let term = u64::from_be_bytes(reader.take()?);
         let to = u128::from_be_bytes(reader.take()?);
         let echo = u64::from_be_bytes(reader.take()?);
@@ -144,7 +148,7 @@ impl Codec {
             5 => What::Leave,
             _ => return Err(Refused::Unreadable),
         };
-        Ok(Message { from, sequence, term, joins: flags & JOINS != 0, leads: flags & LEADS != 0, what })
+        Ok(Message { from, sequence, wall, term, joins: flags & JOINS != 0, leads: flags & LEADS != 0, what })
     }
 }
 
@@ -178,18 +182,21 @@ mod tests {
             Just(What::Release),
             Just(What::Leave),
         ];
-        (any::<(u128, u64, u64, bool, bool)>(), what).prop_map(|((from, sequence, term, joins, leads), what)| Message {
-            from,
-            sequence,
-            term,
-            joins,
-            leads,
-            what,
-        })
+        (any::<(u128, u64, u64, u64, bool, bool)>(), what).prop_map(
+            |((from, sequence, wall, term, joins, leads), what)| Message {
+                from,
+                sequence,
+                wall,
+                term,
+                joins,
+                leads,
+                what,
+            },
+        )
     }
 
     fn here() -> Message {
-        Message { from: 7, sequence: 1, term: 9, joins: false, leads: true, what: What::Here }
+        Message { from: 7, sequence: 1, wall: 5, term: 9, joins: false, leads: true, what: What::Here }
     }
 
     #[test]

@@ -11,13 +11,14 @@ use std::time::Duration;
 use super::datagram::{Instance, Message, What};
 
 /// How many members are remembered; more than that on one network are no members.
-const MOST_PEERS: usize = 64;
+pub(super) const MOST_PEERS: usize = 64;
 
-/// How many of the messages that asked for votes can still be answered.
-const MOST_ASKS: usize = 16;
+/// How many of the messages that asked for votes can be answered, at most.
+const MOST_ASKS: usize = 1024;
 
-/// How far a term may be ahead of the wall clock, in milliseconds: else one datagram could end all elections for good.
-const FAR: u64 = 24 * 60 * 60 * 1000;
+/// How far the wall clock of a message may be from that of this process, and its term ahead of it, in milliseconds: else one
+/// datagram could end all elections for good, and those of members that are no more could be sent again for ever.
+const FAR: u64 = 60 * 60 * 1000;
 
 /// What all members have in common.
 #[derive(Clone, Copy, Debug)]
@@ -172,7 +173,8 @@ impl Machine {
         if message.from == self.id || matches!(self.stage, Stage::Gone) {
             return true;
         }
-        if message.term > now.wall.saturating_add(FAR) || !self.note(message, now.time) {
+        let is_far = message.wall.abs_diff(now.wall) > FAR || message.term > now.wall.saturating_add(FAR);
+        if is_far || !self.note(message, now.time) {
             return false;
         }
         self.seen = self.seen.max(message.term);
@@ -248,7 +250,7 @@ impl Machine {
         self.sequence += 1;
         self.speak_at = now.time + self.rules.interval;
         let (joins, leads) = (matches!(self.stage, Stage::Joining { .. }), matches!(self.stage, Stage::Leading(..)));
-        out.push(Message { from: self.id, sequence: self.sequence, term, joins, leads, what });
+        out.push(Message { from: self.id, sequence: self.sequence, wall: now.wall, term, joins, leads, what });
     }
 
     /// Chooses a term higher than any that is known, and votes for itself in it.
@@ -261,7 +263,9 @@ impl Machine {
 
     fn begin(&mut self, now: Now, out: &mut Vec<Message>) {
         let term = self.new_term(now);
-        let ends = now.time + self.rules.interval / 2 + self.chance(self.rules.interval / 4);
+        // An answer may take longer than an interval that is short beside the lease.
+        let window = (self.rules.interval / 2).max(self.rules.lease / 8);
+        let ends = now.time + window + self.chance(window / 2);
         self.stage = Stage::Asking(Bid { term, ends, asks: VecDeque::new(), grants: Vec::new() });
         self.ask(now, out);
     }
@@ -271,10 +275,11 @@ impl Machine {
         let (sequence, lease) = (self.sequence + 1, self.rules.lease);
         let (Stage::Asking(bid) | Stage::Leading(bid, _)) = &mut self.stage else { return };
         let term = bid.term;
-        bid.asks.push_back((sequence, now.time, term));
-        if bid.asks.len() > MOST_ASKS {
+        // What was granted that long ago has ended.
+        while bid.asks.front().is_some_and(|(_, asked, _)| *asked + lease < now.time) || bid.asks.len() >= MOST_ASKS {
             bid.asks.pop_front();
         }
+        bid.asks.push_back((sequence, now.time, term));
         self.bound = Some((self.id, now.time + lease));
         self.say(What::Ask, term, now, out);
         self.count(now);
@@ -310,7 +315,8 @@ impl Machine {
 
     fn granted(&mut self, from: Instance, echo: u64, now: Now) {
         let (Stage::Asking(bid) | Stage::Leading(bid, _)) = &mut self.stage else { return };
-        let Some(&(_, asked, term)) = bid.asks.iter().find(|(sequence, ..)| *sequence == echo) else { return };
+        let Ok(at) = bid.asks.binary_search_by_key(&echo, |(sequence, ..)| *sequence) else { return };
+        let Some(&(_, asked, term)) = bid.asks.get(at) else { return };
         match bid.grants.iter_mut().find(|(voter, ..)| *voter == from) {
             Some(grant) => *grant = (from, grant.1.max(asked), grant.2.max(term)),
             None => bid.grants.push((from, asked, term)),

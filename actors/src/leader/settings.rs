@@ -7,7 +7,7 @@ use std::time::Duration;
 use playhouse_engine::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::machine::Rules;
+use super::machine::{self, Rules};
 use crate::span;
 
 /// The port that Compysition's processes spoke on.
@@ -18,6 +18,9 @@ const SHORTEST_KEY: usize = 32;
 
 const MOST_PEERS: usize = 64;
 
+/// As many as a member remembers, and itself.
+const MOST_MEMBERS: usize = machine::MOST_PEERS + 1;
+
 /// The broadcast address of this host's loopback: no other host can hear it.
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 255, 255, 255)), PORT);
 
@@ -26,7 +29,7 @@ const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 255, 
 #[serde(rename_all = "kebab-case")]
 pub enum Members {
     /// So many: who leads has the votes of more than half of them, so there are never two, whatever becomes of the network. Where
-    /// fewer can be reached, nobody leads.
+    /// fewer can be reached, nobody leads. 65 at most.
     Known(u32),
     /// Those that can be heard. One leads wherever there is one at all; where the network is cut, **one on each side**.
     Unknown,
@@ -91,7 +94,12 @@ impl LeaderSettings {
                 problems.push("`members`: expected 1 at least".to_owned());
                 None
             }
-            Members::Known(members) => Some(members),
+            Members::Known(members) => {
+                if members as usize > MOST_MEMBERS {
+                    problems.push(format!("`members`: expected {MOST_MEMBERS} at most"));
+                }
+                Some(members)
+            }
             Members::Unknown => None,
         };
         for (name, time) in [("interval", self.interval), ("lease", self.lease), ("burn-in", self.burn_in)] {
@@ -100,7 +108,7 @@ impl LeaderSettings {
         if self.interval < Duration::from_millis(10) {
             problems.push("`interval`: expected 10 ms at least".to_owned());
         }
-        if self.lease < self.interval * 3 {
+        if self.lease < self.interval.saturating_mul(3) {
             problems.push("`lease`: expected three times `interval` at least".to_owned());
         }
         if self.burn_in < self.lease {

@@ -3,10 +3,12 @@
 
 mod world;
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::datagram::{Message, What};
-use world::{Event, INTERVAL, LEASE, Weather, World};
+use world::{Event, INTERVAL, LEASE, WALL, Weather, World};
 
 fn weather() -> impl Strategy<Value = Weather> {
     let time = 1000..3 * LEASE;
@@ -156,12 +158,48 @@ fn a_term_from_far_in_the_future_is_not_believed() {
     let mut world = World::new(&fair(3, vec![]), Some(3));
     world.run_until(4 * LEASE);
     let what = What::Here;
-    let message = Message { from: 1, sequence: 1, term: u64::MAX, joins: true, leads: false, what };
+    let message = Message { from: 1, sequence: 1, wall: WALL, term: u64::MAX, joins: true, leads: false, what };
     let process = &mut world.processes[0];
     let now = process.now(world.at);
     assert!(!process.machine.receive(&message, now, &mut Vec::new()));
     assert!(process.machine.receive(&Message { term: 5, ..message }, now, &mut Vec::new()));
     assert!(!process.machine.receive(&Message { term: 5, ..message }, now, &mut Vec::new()), "the same once more");
+}
+
+#[test]
+fn what_was_said_long_ago_by_members_that_are_no_more_is_not_believed() {
+    let hour = 60 * 60 * 1000;
+    for (wall, believed) in [(WALL - 2 * hour, false), (WALL + 2 * hour, false), (WALL - hour / 2, true)] {
+        let mut world = World::new(&fair(3, vec![]), Some(3));
+        for round in 1..400_u64 {
+            world.run_until(round * LEASE / 40);
+            for number in 0..3 {
+                let process = &mut world.processes[number];
+                let now = process.now(world.at);
+                for from in 1..=80 {
+                    let message =
+                        Message { from, sequence: round, wall, term: 5, joins: false, leads: false, what: What::Here };
+                    process.machine.receive(&message, now, &mut Vec::new());
+                }
+            }
+        }
+        assert_eq!(world.leading().is_empty(), believed, "{wall}");
+    }
+}
+
+#[test]
+fn a_network_that_is_slow_beside_the_interval_elects_and_keeps_a_leader() {
+    for members in [Some(3), None] {
+        let mut world = World::new(&fair(3, vec![]), members);
+        (world.soonest, world.latest) = (50_000, 51_000);
+        world.rules.interval = Duration::from_millis(5);
+        (0..3).for_each(|number| world.happen(&Event::Kill(number, 1)));
+        world.run_until(10 * LEASE);
+        let leading = world.leading();
+        assert_eq!(leading.len(), 1, "of {members:?}");
+        world.run_until(world.at + 5 * LEASE);
+        assert_eq!(world.leading()[0].0, leading[0].0, "it does not last");
+    }
 }
 
 #[test]

@@ -130,7 +130,11 @@ impl Server {
         if reply.is_yes() {
             return Ok(());
         }
-        Err(Failure { error: reply.error(&self.name, "DATA"), was_gone: false, is_usable: reply.code != 421 })
+        Err(Failure {
+            error: reply.error(&self.name, "DATA"),
+            was_gone: false,
+            is_usable: reply.code >= 400 && reply.code != 421,
+        })
     }
 
     /// Takes back what was begun; says whether the connection can be used on.

@@ -22,7 +22,12 @@ impl Reply {
     }
 
     pub(super) fn is_yes(&self) -> bool {
-        (200..400).contains(&self.code)
+        (200..300).contains(&self.code)
+    }
+
+    /// Says whether the server waits for the next line of a login.
+    pub(super) fn is_more(&self) -> bool {
+        self.code == 334
     }
 
     /// Says what a caller can do about a no. What is transient here is tried again by the engine.

@@ -165,10 +165,20 @@ impl Server {
     async fn log_in(&self, connection: &mut Connection, user: &str, password: &str) -> Result<()> {
         if connection.abilities.mechanisms & AUTH_PLAIN != 0 {
             let answer = STANDARD.encode(format!("\0{user}\0{password}"));
-            self.ask(connection, &format!("AUTH PLAIN {answer}"), "AUTH").await?;
+            let reply = self.exchange(connection, &format!("AUTH PLAIN {answer}"), "AUTH").await?;
+            if reply.is_more() {
+                // Some servers do not take it along with the command.
+                self.ask(connection, &answer, "AUTH").await?;
+            } else if !reply.is_yes() {
+                return Err(reply.error(&self.name, "AUTH"));
+            }
         } else if connection.abilities.mechanisms & AUTH_LOGIN != 0 {
-            self.ask(connection, "AUTH LOGIN", "AUTH").await?;
-            self.ask(connection, &STANDARD.encode(user), "AUTH").await?;
+            for line in ["AUTH LOGIN", &STANDARD.encode(user)] {
+                let reply = self.exchange(connection, line, "AUTH").await?;
+                if !reply.is_more() {
+                    return Err(reply.error(&self.name, "AUTH"));
+                }
+            }
             self.ask(connection, &STANDARD.encode(password), "AUTH").await?;
         } else {
             return Err(Error::unsupported(format!("`{}` offers neither `AUTH PLAIN` nor `LOGIN`", self.name)));
@@ -178,9 +188,14 @@ impl Server {
 
     /// Sends a command and expects a yes.
     pub(super) async fn ask(&self, connection: &mut Connection, command: &str, what: &'static str) -> Result<Reply> {
-        self.say(connection, command, what).await?;
-        let reply = self.reply(connection, what).await?;
+        let reply = self.exchange(connection, command, what).await?;
         if reply.is_yes() { Ok(reply) } else { Err(reply.error(&self.name, what)) }
+    }
+
+    /// Sends a command and waits for the reply to it.
+    async fn exchange(&self, connection: &mut Connection, command: &str, what: &'static str) -> Result<Reply> {
+        self.say(connection, command, what).await?;
+        self.reply(connection, what).await
     }
 
     async fn say(&self, connection: &mut Connection, command: &str, what: &'static str) -> Result<()> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use playhouse_engine::{Emitter, Error, Permit, Receipt, Result, Text};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -210,7 +211,6 @@ impl Talk<'_> {
     async fn hand_over(&self, mail: Mail, permit: Permit) -> Reply {
         let settings = &self.reception.rules.settings;
         let until = Instant::now() + settings.deadline;
-        let share = mail.share;
         let envelope = mail::Envelope {
             from: mail.from,
             to: mail.to,
@@ -219,26 +219,32 @@ impl Talk<'_> {
             tls: mail.tls,
             peer: self.peer,
         };
-        let event = match mail::event(envelope, mail.bytes, settings).await {
-            Ok(event) => event,
-            Err(error) => {
+        let (event, share) = match timeout_at(until, mail::event(envelope, mail.bytes, mail.share, settings)).await {
+            Ok(Ok(event)) => event,
+            Ok(Err(error)) => {
                 tracing::debug!(peer = %self.peer, %error, "a mail was refused");
                 return Reply::of(&error);
             }
+            Err(_) => return reply::LATE,
         };
-        let (receipt, settled) = Receipt::awaited();
+        let (sender, settled) = oneshot::channel();
+        // The client may be told that it is late while the mail is still in the flow, where it takes its room until the end.
+        let receipt = Receipt::new(move |outcome| {
+            drop(share);
+            // Who was told that it is late does not wait any more.
+            let _ = sender.send(outcome);
+        });
         if permit.offer_from(0, event.with_deadline(until).with_receipt(receipt)).is_err() {
             return reply::NO_ROOM;
         }
         // The event itself is in flight from here on.
         drop(permit);
-        let reply = match timeout_at(until, settled).await {
-            Ok(Ok(())) => reply::TAKEN,
-            Ok(Err(error)) => Reply::of(&error),
+        match timeout_at(until, settled).await {
+            Ok(Ok(Ok(()))) => reply::TAKEN,
+            Ok(Ok(Err(error))) => Reply::of(&error),
+            Ok(Err(_)) => Reply::of(&Error::cancelled("the receipt was lost")),
             Err(_) => reply::LATE,
-        };
-        drop(share);
-        reply
+        }
     }
 }
 

@@ -16,6 +16,12 @@ use playhouse_engine::{Error, Result};
 
 use super::boundary;
 
+/// How the names of fields with parameters begin.
+const CONTENT: &[u8] = b"content-";
+
+/// How many parameters, or pieces of some (RFC 2231), the fields of a header may have together.
+const MOST_PARAMETERS: usize = 200;
+
 /// How much is read of a mail's form.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ContentLimits {
@@ -194,7 +200,29 @@ fn check(header: &[u8], fields: &mut usize, limits: ContentLimits) -> Result<()>
     if *fields > limits.headers {
         return Err(Error::unprocessable(format!("the mail has more than {} header fields", limits.headers)));
     }
+    if has_too_many_parameters(header) {
+        return Err(Error::unprocessable("the mail has a header with too many parameters"));
+    }
     Ok(())
+}
+
+/// Says whether the fields with parameters have more than are read: the parser looks through all for each piece of one.
+fn has_too_many_parameters(header: &[u8]) -> bool {
+    let (mut ends, mut pieces, mut has_parameters) = (0, 0, false);
+    for line in header.split(|byte| *byte == b'\n') {
+        let begin = line.trim_ascii_start();
+        // A line that begins with a space goes on with the field before it, but may be the first.
+        if begin.get(..CONTENT.len()).is_some_and(|name| name.eq_ignore_ascii_case(CONTENT)) {
+            has_parameters = true;
+        } else if !begin.is_empty() && begin.len() == line.len() {
+            has_parameters = false;
+        }
+        if has_parameters {
+            ends += line.iter().filter(|byte| **byte == b';').count();
+            pieces += line.iter().filter(|byte| **byte == b'*').count();
+        }
+    }
+    ends.max(pieces) > MOST_PARAMETERS
 }
 
 fn parse(header: &[u8]) -> Option<Message<'_>> {

@@ -144,6 +144,7 @@ impl Data {
         if self.fault.is_none() {
             self.fault = Some(fault);
             self.bytes = Vec::new();
+            self.share.give_back();
         }
     }
 }
@@ -226,6 +227,18 @@ mod tests {
         assert_eq!(fed(&b"abcdefgh\r\n".repeat(40)).0, Fed::Flood);
         assert_eq!(fed(&b"a".repeat(400)).0, Fed::Flood);
         assert_eq!(fed(&[0; 400]).0, Fed::Flood);
+    }
+
+    #[test]
+    fn what_is_refused_takes_no_room_while_its_rest_comes_in() {
+        let memory = Arc::new(Memory::new(160));
+        let mut refused = Data::new(LIMITS, Share::new(memory.clone()));
+        let mut other = Data::new(LIMITS, Share::new(memory));
+        let lines = b"abcdefgh\r\n".repeat(9);
+        assert_eq!(refused.feed(&mut BytesMut::from(&lines[..])), Fed::More);
+        assert_eq!(refused.feed(&mut BytesMut::from(&b"\0"[..])), Fed::More);
+        assert_eq!(other.feed(&mut BytesMut::from(&[&lines[..], b".\r\n"].concat()[..])), Fed::End);
+        assert_eq!(other.finish().unwrap().0, lines);
     }
 
     #[test]

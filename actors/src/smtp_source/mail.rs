@@ -10,6 +10,7 @@ use quick_xml::escape::escape;
 use serde_json::{Map, Value, json};
 
 use super::content::{Address, Content, ContentLimits};
+use super::memory::Share;
 use super::settings::{MailPayload, SmtpSourceSettings};
 
 /// From which size on a mail is read where it holds up no other connection.
@@ -26,11 +27,16 @@ pub(crate) struct Envelope {
     pub(crate) peer: IpAddr,
 }
 
-/// Makes the event of a mail.
+/// Makes the event of a mail, and gives its share of the memory back: whoever is given up while the mail is read has it until then.
 ///
 /// # Errors
 /// `Unprocessable` where it is beyond a limit on its form.
-pub(crate) async fn event(envelope: Envelope, bytes: Vec<u8>, settings: &SmtpSourceSettings) -> Result<Event> {
+pub(crate) async fn event(
+    envelope: Envelope,
+    bytes: Vec<u8>,
+    share: Share,
+    settings: &SmtpSourceSettings,
+) -> Result<(Event, Share)> {
     let limits = ContentLimits {
         headers: settings.headers,
         header_size: settings.header_size,
@@ -38,12 +44,13 @@ pub(crate) async fn event(envelope: Envelope, bytes: Vec<u8>, settings: &SmtpSou
         depth: settings.depth,
     };
     let form = settings.payload;
-    let read = if bytes.len() < LARGE {
-        read(bytes, form, limits)?
+    let (read, share) = if bytes.len() < LARGE {
+        (read(bytes, form, limits), share)
     } else {
-        let read = tokio::task::spawn_blocking(move || read(bytes, form, limits));
-        read.await.map_err(|error| Error::internal("a mail could not be read").caused_by(error))??
+        let read = tokio::task::spawn_blocking(move || (read(bytes, form, limits), share));
+        read.await.map_err(|error| Error::internal("a mail could not be read").caused_by(error))?
     };
+    let read = read?;
     let mut event = Event::new(read.payload)
         .with_attribute("mail.from", envelope.from)
         .with_attribute("mail.to", json!(envelope.to))
@@ -58,7 +65,7 @@ pub(crate) async fn event(envelope: Envelope, bytes: Vec<u8>, settings: &SmtpSou
     if let Some(user) = envelope.user {
         event = event.with_attribute("auth.user", user);
     }
-    Ok(event)
+    Ok((event, share))
 }
 
 struct Read {

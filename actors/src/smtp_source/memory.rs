@@ -44,11 +44,16 @@ impl Share {
         }
         taken
     }
+
+    /// Gives back all that was taken.
+    pub(crate) fn give_back(&mut self) {
+        self.memory.left.fetch_add(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.memory.left.fetch_add(self.bytes, Ordering::Relaxed);
+        self.give_back();
     }
 }
 

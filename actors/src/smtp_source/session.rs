@@ -20,6 +20,9 @@ use super::memory::{Memory, Share};
 use super::reply::{self, Reply};
 use super::settings::SmtpSourceSettings;
 
+/// How many times as many recipients as a mail may have a client may name for it.
+const MOST_SURPLUS: usize = 10;
+
 /// What all sessions of a source share.
 #[derive(Debug)]
 pub(crate) struct Rules {
@@ -84,6 +87,8 @@ pub(crate) struct Session {
     /// The sender of the mail that has begun, and whether `SMTPUTF8` was said.
     from: Option<(String, bool)>,
     to: Vec<String>,
+    /// How many recipients were refused because there were too many.
+    surplus: usize,
     errors: u32,
     idle_commands: u32,
 }
@@ -102,6 +107,7 @@ impl Session {
             tls: false,
             from: None,
             to: Vec::new(),
+            surplus: 0,
             errors: 0,
             idle_commands: 0,
         }
@@ -275,7 +281,7 @@ impl Session {
                 Some(refusal) => refusal,
                 None if to.flags != 0 || to.orcpt.is_some() => reply::UNKNOWN_PARAMETER,
                 None if !self.rules.accepts.takes(&to.address) => reply::NOT_HERE,
-                None if self.to.len() >= self.rules.settings.recipients => reply::TOO_MANY_RECIPIENTS,
+                None if self.to.len() >= self.rules.settings.recipients => return self.one_too_many(),
                 None => {
                     self.to.push(to.address.into_owned());
                     return self.say(&reply::RECIPIENT_OK);
@@ -283,6 +289,16 @@ impl Session {
             },
         };
         self.refuse(&refusal);
+    }
+
+    /// Refuses a recipient for whom there is no room, which is no fault of the client: RFC 5321 has it send the mail to those who
+    /// were taken, and then to the others.
+    fn one_too_many(&mut self) {
+        self.surplus += 1;
+        if self.surplus > self.rules.settings.recipients.saturating_mul(MOST_SURPLUS) {
+            return self.close(&reply::TOO_MANY_ERRORS);
+        }
+        self.say(&reply::TOO_MANY_RECIPIENTS);
     }
 
     fn data(&mut self) -> Option<Step> {
@@ -314,6 +330,7 @@ impl Session {
     fn end_of_mail(&mut self) -> Option<Mail> {
         let Phase::Data(data) = std::mem::replace(&mut self.phase, Phase::Command) else { return None };
         let (from, to) = (self.from.take(), std::mem::take(&mut self.to));
+        self.forget();
         let (Some((from, _)), Some(helo)) = (from, self.helo.clone()) else { return None };
         match data.finish() {
             Ok((bytes, share)) => {
@@ -360,5 +377,6 @@ impl Session {
     fn forget(&mut self) {
         self.from = None;
         self.to.clear();
+        self.surplus = 0;
     }
 }

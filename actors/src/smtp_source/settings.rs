@@ -48,7 +48,7 @@ pub struct SmtpSourceSettings {
     /// How many bytes all mails may have together that are on their way in or not yet answered for; 128 MiB by default.
     /// Beyond: 452.
     pub memory: usize,
-    /// How many recipients a mail may have; 100 by default. Beyond: 452.
+    /// How many recipients a mail may have; 100 by default. Beyond: 452, and where ten times as many come: 421.
     pub recipients: usize,
     /// How many bytes a line of a mail may have, with its end; 1,000 by default, as RFC 5321 says. Beyond: 554.
     pub line_size: usize,

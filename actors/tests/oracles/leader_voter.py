@@ -22,25 +22,33 @@ HERE, ASK, GRANT, LEAVE = 0, 1, 2, 5
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 udp.bind(("127.0.0.1", settings["listen"]))
 peer = ("127.0.0.1", settings["peer"])
-# magic and version, kind, flags, from, sequence, term, to, echo, members, lease in microseconds
-HEAD = struct.Struct("!5sBB16sQQ16sQIQ")
+# magic and version, kind, flags, from, sequence, wall clock in milliseconds, term, to, echo, members, lease in microseconds
+HEAD = struct.Struct("!5sBB16sQQQ16sQIQ")
+MAGIC = b"PhLd\x02"
+# How far a wall clock may be off.
+FAR = 60 * 60 * 1000
 
 
 def names(service=service):
     return bytes([len(service)]) + service + bytes([len(scope)]) + scope
 
 
+def wall():
+    return int(time.time() * 1000)
+
+
 def written(kind, term, to=bytes(16), echo=0, flags=0, instance=me, service=service):
     global sequence
     sequence += 1
-    head = HEAD.pack(b"PhLd\x01", kind, flags, instance, sequence, term, to, echo, settings["members"], settings["lease"])
+    members, lease = settings["members"], settings["lease"]
+    head = HEAD.pack(MAGIC, kind, flags, instance, sequence, wall(), term, to, echo, members, lease)
     data = head + names(service)
     return data + hmac.new(key, data, hashlib.sha256).digest() if key else data
 
 
 def attack():
     chance = random.Random(7)
-    future = int(time.time() * 1000) + 1000
+    future = wall() + 1000
     for number in range(settings["attack"]):
         data = [
             chance.randbytes(chance.randrange(700)),
@@ -70,8 +78,9 @@ def vote():
         data, tag = data[:-32], data[-32:]
         assert hmac.compare_digest(hmac.new(key, data, hashlib.sha256).digest(), tag)
         assert data[HEAD.size :] == names()
-        magic, kind, flags, instance, number, term, _, _, members, lease = HEAD.unpack_from(data)
-        assert (magic, members, lease) == (b"PhLd\x01", settings["members"], settings["lease"])
+        magic, kind, flags, instance, number, said, term, _, _, members, lease = HEAD.unpack_from(data)
+        assert (magic, members, lease) == (MAGIC, settings["members"], settings["lease"])
+        assert abs(said - wall()) < FAR
         if kind == ASK and time.monotonic() - begin > lease / 1e6 and term >= voted:
             voted = term
             udp.sendto(written(GRANT, term, to=instance, echo=number), peer)

@@ -86,9 +86,11 @@ async fn a_message_of_any_shape_travels_encrypted_between_ours() {
     for identity in [Some(Address::unique()), None] {
         let dealer = dealer(&SocketSettings { identity, ..with(curve.clone()) }, &address).await;
         let (long, longer, longest) = ("a".repeat(254), "b".repeat(255), "c".repeat(70_000));
+        let huge = "g".repeat(100_000);
         let mut shapes = vec![vec![""], vec!["one"], vec!["", "", ""], vec!["", &long, &longer], vec!["d", &longest]];
         shapes.push(vec!["e"; 64]);
         shapes.push(vec!["f"; 65]);
+        shapes.push(vec![&huge]);
         for shape in shapes {
             give(&dealer, frames(&shape)).await;
             assert_eq!(next(&dealer).await, frames(&shape));

@@ -87,6 +87,8 @@ pub(crate) struct World {
     pub(crate) lost: u64,
     pub(crate) doubled: u64,
     pub(crate) latest: u64,
+    /// How late each message is at least.
+    pub(crate) soonest: u64,
     /// Which process had a lease last, counting starts, and its term.
     pub(crate) last: Option<((usize, u64), u64)>,
     pub(crate) starts: Vec<u64>,
@@ -107,6 +109,7 @@ impl World {
             lost: weather.lost,
             doubled: weather.doubled,
             latest: weather.latest,
+            soonest: 100,
             last: None,
             starts: vec![0; weather.members],
         };
@@ -142,7 +145,7 @@ impl World {
                         continue;
                     }
                     self.sent += 1;
-                    let late = self.chance.u64(100..=self.latest);
+                    let late = self.chance.u64(self.soonest..=self.latest);
                     self.messages.insert((self.at + late, self.sent), (to, message));
                 }
             }

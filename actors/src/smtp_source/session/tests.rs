@@ -57,6 +57,22 @@ fn a_session_takes_mails() {
 }
 
 #[test]
+fn a_mail_for_more_than_there_may_be_goes_to_the_first_and_then_to_the_others() {
+    let settings = SmtpSourceSettings { recipients: 10, errors: 3, ..SmtpSourceSettings::default() };
+    let mut session = Session::new(rules(settings, false));
+    let mail = |count: usize| format!("MAIL FROM:<a@x.test>\r\n{}", "RCPT TO:<b@x.test>\r\n".repeat(count));
+    run(&mut session, b"HELO me\r\n");
+    for _ in 0..2 {
+        let mails = run(&mut session, format!("{}DATA\r\n.\r\n", mail(110)).as_bytes());
+        assert_eq!((mails.len(), mails[0].to.len()), (1, 10));
+        let said = said(&mut session);
+        assert_eq!((said.iter().filter(|code| **code == 452).count(), said.last()), (100, Some(&250)));
+    }
+    run(&mut session, mail(111).as_bytes());
+    assert_eq!(said(&mut session).last(), Some(&421));
+}
+
+#[test]
 fn a_reset_forgets_the_mail_that_was_begun() {
     let mut session = session();
     for forget in ["RSET\r\n", "HELO again\r\n", "EHLO again\r\n"] {

@@ -10,16 +10,17 @@ use crate::protocol::Frames;
 /// What begins a length of four bytes.
 const LONG: u8 = u8::MAX;
 
-/// A message of more bytes goes as it is: there the frames cost little beside what is in them.
+/// A message of several frames and more bytes goes as it is: there the frames cost little beside what is in them.
 const LARGEST: usize = 64 * 1024;
 
 /// How many frames a bundle has at most.
 const MOST: usize = 64;
 
-/// Bundles the frames of a message; nothing where it is to go as it is.
+/// Bundles the frames of a message; nothing where it is to go as it is. One of a single frame never does: who gets a single frame
+/// takes it for a bundle.
 pub(super) fn bundle(frames: &[Bytes]) -> Option<Bytes> {
     let size: usize = frames.iter().map(|frame| frame.len() + 5).sum();
-    if size > LARGEST || frames.len() > MOST {
+    if frames.is_empty() || (frames.len() > 1 && (size > LARGEST || frames.len() > MOST)) {
         return None;
     }
     let mut bundle = BytesMut::with_capacity(size);
@@ -66,7 +67,10 @@ mod tests {
             let frames_in: Frames = frames_in.into_iter().map(Bytes::from).collect();
             match bundle(&frames_in) {
                 Some(bundle) => prop_assert_eq!(frames(bundle), Some(frames_in)),
-                None => prop_assert!(frames_in.len() > MOST || frames_in.iter().map(Bytes::len).sum::<usize>() > LARGEST / 2),
+                None => prop_assert!(
+                    frames_in.len() != 1
+                        && (frames_in.len() > MOST || frames_in.iter().map(Bytes::len).sum::<usize>() > LARGEST / 2)
+                ),
             }
         }
 
@@ -77,6 +81,16 @@ mod tests {
                 prop_assert!(frames.len() <= MOST && frames.iter().map(Bytes::len).sum::<usize>() < whole);
             }
         }
+    }
+
+    #[test]
+    fn one_frame_is_a_bundle_however_large_it_is() {
+        for length in [0, LARGEST - 5, LARGEST, 3 * LARGEST] {
+            let frame = Bytes::from(vec![7; length]);
+            let bundle = bundle(std::slice::from_ref(&frame)).unwrap();
+            assert_eq!(frames(bundle), Some(Frames::from(vec![frame])));
+        }
+        assert_eq!(bundle(&[]), None);
     }
 
     #[test]
