@@ -51,6 +51,12 @@ impl Actor for Parts {
                 let large = Bytes::from(vec![b'x'; 1 << 20]);
                 (1..64).map(|number| Part { number, end: PartEnd::More }.mark(event.derive(large.clone()))).collect()
             }
+            "crumbs" => {
+                let large = Bytes::from(vec![b'x'; 16 << 20]);
+                let large = Part { number: 1, end: PartEnd::More }.mark(event.derive(large));
+                let crumb = |number| Part { number, end: PartEnd::More }.mark(event.derive(()));
+                std::iter::once(large).chain((2..24_000).map(crumb)).collect()
+            }
             "only" => {
                 out.push(part(event, 7, PartEnd::Last));
                 return Ok(());
@@ -66,7 +72,7 @@ impl Actor for Parts {
             }
         };
         out.push(first);
-        let ends = matches!(&*kind, "whole" | "two" | "unpaced");
+        let ends = matches!(&*kind, "whole" | "two" | "unpaced" | "crumbs");
         let count = parts.len() as u64;
         parts.into_iter().for_each(|part| out.push(part));
         if ends {
@@ -168,6 +174,33 @@ async fn what_a_slow_client_leaves_waiting_is_bounded() {
     let mut got = Vec::new();
     client.socket.read_to_end(&mut got).unwrap();
     assert!(!got.ends_with(b"0\r\n\r\n") && got.len() < 64 << 20);
+    stop(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_without_a_byte_are_bounded_too() {
+    let server = parts(HttpLimits { answer_window: 20 << 20, ..HttpLimits::default() }).await;
+    let mut client = server.connect();
+    client.send("GET /crumbs HTTP/1.1\r\nHost: test\r\n\r\n");
+    // What comes first is more than the system takes for a client that does not read; it begins to when all has been sent.
+    tokio::time::sleep(SHORT * 3).await;
+    let mut got = Vec::new();
+    // The connection may be reset, and then the rest is not there.
+    let _ = client.socket.read_to_end(&mut got);
+    assert!(!got.ends_with(b"0\r\n\r\n"));
+    stop(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_the_end_of_the_connection_ends_is_reset_where_it_is_cut_off() {
+    let limits = HttpLimits { answer_window: 128 << 20, idle_time: SHORT, ..HttpLimits::default() };
+    let server = parts(limits).await;
+    let mut client = server.connect();
+    client.send("GET /unpaced HTTP/1.0\r\n\r\n");
+    assert!(!client.is_closed());
+    http_support::eventually("the client is given up", || server.statistics.open_connections() == 0);
+    let error = client.socket.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     stop(server).await;
 }
 

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use http_support::{Answer, Server, get};
 use playhouse_actors::http::{Compression, HttpLimits, HttpReply, HttpRequest, HttpServer, Route};
@@ -335,6 +336,45 @@ async fn a_body_in_parts_is_unpacked_as_it_comes() {
         }
         assert!(came <= 2 << 20);
     }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_too_slow_however_much_becomes_of_what_it_sends() {
+    let limits = HttpLimits {
+        rate_window: Duration::from_millis(200),
+        slowest_rate: 100_000,
+        streamed_size: 1 << 30,
+        ..HttpLimits::default()
+    };
+    let server = Server::start(
+        |server| packing(server).with_limits(limits).route(Route::post("/").streamed()),
+        |director, http| {
+            let gather = director.register(
+                "gather",
+                map(|event: &Event| {
+                    let part = Part::of(event).unwrap().unwrap();
+                    (part.end == PartEnd::Last).then(|| event.derive(Payload::Empty).with_status(201))
+                }),
+            );
+            director.connect(http, gather);
+            director.connect(gather, http);
+        },
+    )
+    .await;
+    // Each of its bytes becomes a thousand.
+    let packed = by_python("pack", "gzip", &vec![0; 16 << 20]);
+    let mut client = server.connect();
+    let request = post("/", "gzip", &packed);
+    let (head, body) = request.split_at(request.len() - packed.len());
+    client.send(head);
+    for bytes in body.chunks(40) {
+        if client.has_word() || client.socket.write_all(bytes).is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(client.answer().status, 408);
     server.stop().await.unwrap();
 }
 

@@ -222,6 +222,15 @@ async fn each_answer_has_its_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_line_of_a_request_in_parts_names_it() {
+    let (server, records) = logged(AccessLog::Short, |server| server.route(Route::post("/").streamed())).await;
+    server.connect().ask(with_body("POST", "/", "text/plain", "hello"));
+    let record = records.recv_timeout(PATIENCE).unwrap();
+    assert!(record.attributes().text("access.id").is_some());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_refused_is_logged_too() {
     let limits = HttpLimits { head_time: Duration::from_millis(50), ..HttpLimits::default() };
     let routes = |server: HttpServer| server.route(Route::post("/a")).with_limits(limits);

@@ -8,13 +8,15 @@ mod http_support;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http_support::{Client, PATIENCE, Server, answer, eventually, feeder, get};
 use playhouse_actors::http::{EventStreamSettings, HttpLimits, HttpReply, HttpRequest, HttpServer, Route};
-use playhouse_engine::{Emitter, Error, Event, Kind, assert_ledger, map, sink};
+use playhouse_engine::{Actor, Emitter, Error, Event, Kind, Outbox, Result, assert_ledger, map, sink};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 fn routes(server: HttpServer) -> HttpServer {
@@ -278,6 +280,84 @@ async fn an_http2_connection_has_many_streams_and_other_requests() {
     assert_eq!(ask("/nowhere").await.unwrap().status(), 404);
     server.stop().await.unwrap();
     timeout(PATIENCE, connection).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_take_nothing_do_not_hold_up_a_stop() {
+    let settings = EventStreamSettings { backlog: 1000, history: 0, ..EventStreamSettings::default() };
+    let (server, feed) = started(|server| routes(server).with_event_streams(settings)).await;
+    let mut old = open(&server, "/prices");
+    let socket = TcpStream::connect(server.address).await.unwrap();
+    let (client, connection) = h2::client::handshake(socket).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut client = client.ready().await.unwrap();
+    let request = http::Request::get("http://test/prices").body(()).unwrap();
+    let stalled = client.send_request(request, true).unwrap().0.await.unwrap();
+    let large = "x".repeat(1 << 20);
+    for _ in 0..32 {
+        feed.send(Event::new(large.clone())).await.unwrap();
+    }
+    let (began, statistics) = (Instant::now(), server.statistics.clone());
+    let ledger = server.stop().await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_ledger!(ledger, delivered = 32, failed = 0, dropped = 0);
+    assert_eq!((statistics.open_streams(), statistics.open_connections()), (0, 0));
+    assert!(!old.rest().ends_with("0\r\n\r\n"), "it was broken off");
+    drop(stalled);
+    connection.abort();
+}
+
+/// Answers when it is let.
+struct Gate(Arc<Semaphore>);
+
+impl Actor for Gate {
+    async fn handle(&self, event: &Event, out: &mut Outbox) -> Result<()> {
+        self.0.acquire().await.map_err(|error| Error::internal("closed").caused_by(error))?.forget();
+        out.push(event);
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_beside_a_stalled_stream_is_answered_while_the_flow_stops() {
+    let (gate, mut feed) = (Arc::new(Semaphore::new(0)), None);
+    let open = gate.clone();
+    let server = Server::start(
+        |server| routes(server).route(Route::get("/late")),
+        |director, http| {
+            let (source, emitter) = feeder(director, "feed");
+            director.connect(source, http.port("prices"));
+            feed = Some(emitter);
+            let gate = director.register("gate", Gate(gate));
+            director.connect(http, gate);
+            director.connect(gate, http);
+        },
+    )
+    .await;
+    let feed = feed.unwrap().recv_timeout(PATIENCE).unwrap();
+    let socket = TcpStream::connect(server.address).await.unwrap();
+    // So that only the stream stalls, and not the connection.
+    let mut settings = h2::client::Builder::new();
+    settings.initial_connection_window_size(1 << 24);
+    let (client, connection) = settings.handshake::<_, &[u8]>(socket).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut client = client.ready().await.unwrap();
+    let mut ask = |path: &str| {
+        let request = http::Request::get(format!("http://test{path}")).body(()).unwrap();
+        client.send_request(request, true).unwrap().0
+    };
+    let (stalled, late) = (ask("/prices").await.unwrap(), ask("/late"));
+    feed.send(Event::new("x".repeat(1 << 20))).await.unwrap();
+    // An answer shows that the one before has been taken in.
+    assert_eq!(ask("/nowhere").await.unwrap().status(), 404);
+    let stopping = server.begin_stop();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(!stopping.is_finished());
+    open.add_permits(1);
+    assert_eq!(timeout(PATIENCE, late).await.unwrap().unwrap().status(), 200);
+    assert_eq!(stopping.await.unwrap().unwrap().in_flight, 0);
+    drop(stalled);
+    connection.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -174,6 +174,16 @@ async fn the_handshake_is_checked_and_nothing_else_is_opened() {
     server.stop().await.unwrap();
 }
 
+#[cfg(feature = "compression")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_with_a_body_that_is_to_be_unpacked_is_refused() {
+    let compression = playhouse_actors::http::Compression::default();
+    let server = echo(|server| route(server).with_compression(compression)).await;
+    let request = handshake("Content-Encoding: gzip\r\nContent-Length: 5\r\n") + "hello";
+    assert_eq!(server.connect().ask(request).status, 400);
+    server.stop().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn listed_origins_and_no_others_may_connect() {
     let settings = WebSocketSettings { origins: vec!["https://shop.example".into()], ..WebSocketSettings::default() };

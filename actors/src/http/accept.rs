@@ -152,7 +152,7 @@ impl House {
 
     fn stop(&self) {
         self.reception.stopping.store(true, Ordering::Release);
-        self.reception.lives.close();
+        self.reception.lives.close(self.reception.clock.now());
         for connection in &self.connections {
             connection.watch.wake();
         }

@@ -22,6 +22,9 @@ use crate::{Part, PartEnd};
 /// How much is given to the connection at a time.
 const PIECE: usize = 64 * 1024;
 
+/// What a part counts for at least: what it costs beside its bytes.
+const LEAST: usize = 1024;
+
 /// How long a flow that stops may wait with the next part: what makes the parts has most likely stopped as well.
 const WHILE_STOPPING: Duration = Duration::from_secs(2);
 
@@ -38,8 +41,8 @@ pub(crate) struct Answer {
 
 #[derive(Debug)]
 struct State {
-    waiting: VecDeque<(Bytes, Held)>,
-    /// How many bytes wait.
+    waiting: VecDeque<Waiting>,
+    /// What all that waits counts for.
     size: usize,
     /// The number of the part that is to come.
     next: u64,
@@ -53,6 +56,15 @@ struct State {
     waker: Option<Waker>,
     /// What keeps an HTTP/2 connection open on which nothing moves.
     excuse: Option<Excuse>,
+}
+
+/// A part that waits for the client.
+#[derive(Debug)]
+struct Waiting {
+    bytes: Bytes,
+    /// What it still counts for.
+    cost: usize,
+    held: Held,
 }
 
 impl Answer {
@@ -129,7 +141,7 @@ impl Answer {
         let (waker, excuse) = (state.waker.take(), state.excuse.take());
         drop(state);
         drop(excuse);
-        self.reception.partings.fail(waiting.into_iter().map(|(_, held)| held).collect(), error);
+        self.reception.partings.fail(waiting.into_iter().map(|part| part.held).collect(), error);
         waker.into_iter().for_each(Waker::wake);
     }
 
@@ -157,14 +169,15 @@ impl Answer {
             state.measured = self.reception.until_idle();
             state.seen = state.taken;
         }
-        state.size += bytes.len();
-        state.waiting.push_back((bytes, self.reception.emitter.hold(event)));
+        let cost = bytes.len().max(LEAST);
+        state.size += cost;
+        state.waiting.push_back(Waiting { bytes, cost, held: self.reception.emitter.hold(event) });
     }
 
     fn poll_piece(&self, context: &Context<'_>) -> Poll<Option<Result<Bytes>>> {
         loop {
             let mut state = self.lock();
-            let Some((bytes, _)) = state.waiting.front_mut() else {
+            let Some(part) = state.waiting.front_mut() else {
                 return match &state.end {
                     Some(Ok(())) => Poll::Ready(None),
                     Some(Err(error)) => Poll::Ready(Some(Err(error.clone()))),
@@ -174,14 +187,16 @@ impl Answer {
                     }
                 };
             };
-            let piece = bytes.split_to(bytes.len().min(PIECE));
-            let is_taken = !bytes.has_remaining();
-            state.size -= piece.len();
+            let piece = part.bytes.split_to(part.bytes.len().min(PIECE));
+            let is_taken = !part.bytes.has_remaining();
+            let paid = if is_taken { part.cost } else { piece.len() };
+            part.cost -= paid;
+            state.size -= paid;
             state.taken += piece.len() as u64;
             let done = if is_taken { state.waiting.pop_front() } else { None };
             drop(state);
-            if let Some((_, held)) = done {
-                held.done();
+            if let Some(part) = done {
+                part.held.done();
             }
             if !piece.is_empty() {
                 return Poll::Ready(Some(Ok(piece)));

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use playhouse_engine::{Error, Event, Result};
@@ -17,6 +18,9 @@ use super::reception::Counters;
 
 /// A comment: clients pass over it.
 const HEARTBEAT: &[u8] = b":\n\n";
+
+/// How long a client may take nothing of what waits for it when the flow stops.
+const WHILE_STOPPING: Duration = Duration::from_secs(2);
 
 /// The clients of the event streams that one inbox feeds.
 #[derive(Debug)]
@@ -34,8 +38,16 @@ struct State {
     /// Those who get what is of their topic, and what is of none.
     topics: HashMap<Box<str>, Vec<Arc<Seat>>>,
     history: VecDeque<Encoded>,
-    /// Whether the flow stops: who comes now is not let in.
-    is_closed: bool,
+    /// Where the flow stops: who comes then is not let in.
+    closing: Option<Closing>,
+}
+
+/// Those who were there when the flow began to stop.
+#[derive(Debug)]
+struct Closing {
+    looked: Ticks,
+    /// What each had taken when it was looked at. A connection leads to the audience, so this must not keep it.
+    clients: Vec<(Weak<Connection>, u64)>,
 }
 
 /// Where a client waits for its events.
@@ -44,8 +56,9 @@ struct Seat {
     topic: Option<Box<str>>,
     /// Where it stands in its list; only used while the audience is locked.
     place: AtomicUsize,
-    /// What to close when the client does not keep up; an HTTP/2 connection has others too.
-    connection: Option<Arc<Connection>>,
+    connection: Arc<Connection>,
+    /// Whether the connection is closed when the client does not keep up; one of HTTP/2 has others too.
+    is_alone: bool,
     queue: Mutex<Queue>,
 }
 
@@ -103,7 +116,7 @@ impl Audience {
                 queue.events = VecDeque::new();
                 queue.excuse = None;
                 closed += 1;
-                slow.extend(seat.connection.clone());
+                slow.extend(seat.is_alone.then(|| seat.connection.clone()));
             } else {
                 queue.events.push_back(encoded.bytes.clone());
                 queue.fed = now;
@@ -136,7 +149,7 @@ impl Audience {
     ) -> Result<Place> {
         let mut events: VecDeque<Bytes> = self.settings.retry.map(welcome).into_iter().collect();
         let mut state = self.state();
-        if state.is_closed {
+        if state.closing.is_some() {
             return Err(Error::unavailable("the server stops"));
         }
         if let Some(last) = last {
@@ -152,18 +165,21 @@ impl Audience {
         let list = state.list(topic.as_deref());
         let seat = Arc::new(Seat {
             place: AtomicUsize::new(list.len()),
-            connection: is_alone.then(|| connection.clone()),
+            connection: connection.clone(),
+            is_alone,
             queue: Mutex::new(queue),
             topic,
         });
         list.push(seat.clone());
         drop(state);
+        connection.watch.stream_more();
         self.counters.streams.fetch_add(1, Ordering::Relaxed);
         Ok(Place { audience: self.clone(), seat })
     }
 
-    /// Sends a heartbeat to all who have not been sent anything for a while.
+    /// Sends a heartbeat to all who have not been sent anything for a while, and cuts off who takes nothing while the flow stops.
     pub(crate) fn sweep(&self, now: Ticks) {
+        self.cut_stalled(now);
         let heartbeat = ticks(self.settings.heartbeat);
         let mut wakers = Vec::new();
         for seat in self.state().seats() {
@@ -180,14 +196,40 @@ impl Audience {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Ends the connections on which nothing has moved for a while since the flow began to stop. No end of a stream reaches their
+    /// clients: hyper asks for no more while they take nothing.
+    fn cut_stalled(&self, now: Ticks) {
+        let mut state = self.state();
+        let Some(closing) = &mut state.closing else { return };
+        if now < closing.looked.saturating_add(ticks(WHILE_STOPPING)) {
+            return;
+        }
+        closing.looked = now;
+        let mut stalled = Vec::new();
+        closing.clients.retain_mut(|(connection, written)| {
+            let Some(connection) = connection.upgrade() else { return false };
+            let before = std::mem::replace(written, connection.watch.written());
+            // Another request may still get its answer, which comes or fails within its deadline.
+            if before == *written && connection.watch.has_only_streams() {
+                stalled.push(connection);
+            }
+            true
+        });
+        drop(state);
+        stalled.iter().for_each(|connection| connection.watch.cut());
+    }
+
     /// Ends all streams, when their clients have what waits for them.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, now: Ticks) {
         let mut wakers = Vec::new();
         let mut state = self.state();
-        state.is_closed = true;
+        let client = |seat: &Arc<Seat>| (Arc::downgrade(&seat.connection), seat.connection.watch.written());
+        let clients = state.seats().map(client).collect();
+        state.closing = Some(Closing { looked: now, clients });
         for seat in state.seats() {
             let mut queue = seat.queue();
             queue.end.get_or_insert(End::Over);
+            queue.excuse = None;
             wakers.extend(queue.waker.take());
         }
         drop(state);
@@ -208,6 +250,7 @@ impl Audience {
             state.topics.remove(topic);
         }
         drop(state);
+        seat.connection.watch.stream_less();
         self.counters.streams.fetch_sub(1, Ordering::Relaxed);
     }
 

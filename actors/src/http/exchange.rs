@@ -111,17 +111,13 @@ impl Exchange {
         match admission {
             Ok(Admission::Admitted(address, variables)) => {
                 head.variables = variables;
-                #[cfg(feature = "compression")]
-                if let Err(refusal) = exchange.note_coding(&mut head.parts.headers, length) {
-                    exchange.leave_unread(length);
-                    exchange.head = Some(Arc::new(head));
-                    exchange.address = Some(address);
-                    exchange.refuse_later(refusal);
-                    return exchange;
-                }
-                exchange.head = Some(Arc::new(head));
                 exchange.address = Some(address);
-                match exchange.check_opening() {
+                let checked = exchange.check_opening(&head);
+                // Only now, for it takes off the head what tells of a body.
+                #[cfg(feature = "compression")]
+                let checked = checked.and_then(|()| exchange.note_coding(&mut head.parts.headers, length));
+                exchange.head = Some(Arc::new(head));
+                match checked {
                     Ok(()) => exchange.arrive(body, length),
                     Err(refusal) => {
                         exchange.leave_unread(length);
@@ -315,10 +311,10 @@ impl Exchange {
         self.target().is_some_and(|target| target.opens.is_some())
     }
 
-    fn check_opening(&self) -> Result<(), Refusal> {
-        match (self.target().and_then(|target| target.opens.as_ref()), &self.head) {
-            (Some(opens), Some(head)) => opening::check(opens, head, &self.connection),
-            _ => Ok(()),
+    fn check_opening(&self, head: &Head) -> Result<(), Refusal> {
+        match self.target().and_then(|target| target.opens.as_ref()) {
+            Some(opens) => opening::check(opens, head, &self.connection),
+            None => Ok(()),
         }
     }
 

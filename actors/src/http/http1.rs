@@ -34,7 +34,6 @@ pub(crate) async fn serve<T: Socket>(connection: &Arc<Connection>, stream: Strea
     let service = service_fn(move |request: Request<Incoming>| Exchange::new(shared.clone(), lease.clone(), request));
     let mut http = builder(&connection.reception.limits).serve_connection(TokioIo::new(stream), service);
     let (mut told, mut written, mut known) = (false, 0, None::<Waker>);
-    #[cfg_attr(not(feature = "websocket"), expect(unused_variables, reason = "only a WebSocket goes on after it"))]
     let is_whole = poll_fn(|context| {
         // A task has one waker as long as it lives, so this happens once.
         if known.as_ref().is_none_or(|known| !known.will_wake(context.waker())) {
@@ -55,11 +54,17 @@ pub(crate) async fn serve<T: Socket>(connection: &Arc<Connection>, stream: Strea
                     Pin::new(&mut http).graceful_shutdown();
                 }
                 Some(Due::TimeIsUp) if !goes_on(connection, &mut written) => return Poll::Ready(false),
+                // It has more time now, and may have been asked to stop as well.
+                Some(Due::TimeIsUp) => {}
                 _ => return Poll::Pending,
             }
         }
     })
     .await;
+    // An answer that has not gone whole: its client must not take it for such. This is asked now, because what is left of the answer
+    // goes with hyper, and then it looks as if it had ended.
+    let watch = &connection.watch;
+    let is_cut_off = watch.is_reset() || watch.phase() == Phase::Fed || !is_whole && watch.is_blocked();
     let parts = http.into_parts();
     let socket = parts.io.into_inner().into_inner();
     #[cfg(feature = "websocket")]
@@ -68,8 +73,7 @@ pub(crate) async fn serve<T: Socket>(connection: &Arc<Connection>, stream: Strea
         // Boxed, for most connections never become one.
         return Box::pin(entrance.serve(&connection.reception, socket, parts.read_buf)).await;
     }
-    // An answer that comes in pieces and has not ended: its client must not take it for whole.
-    if connection.watch.is_reset() || connection.watch.phase() == Phase::Fed {
+    if is_cut_off {
         return reset(&socket);
     }
     end(connection, socket).await;
@@ -107,10 +111,12 @@ pub(crate) async fn end<T: AsyncRead + AsyncWrite + Unpin>(connection: &Arc<Conn
 /// fast enough.
 fn goes_on(connection: &Connection, written: &mut u64) -> bool {
     let watch = &connection.watch;
+    // Asked each time, so that it is asked about the same time in which it is to take so much.
+    let takes_enough = connection.takes_enough(written);
     let goes_on = match watch.phase() {
-        Phase::Idle => watch.is_blocked() && connection.takes_enough(written),
-        // What the answer waits for is not the client.
-        Phase::Fed => !watch.is_blocked() || connection.takes_enough(written),
+        Phase::Idle => watch.is_blocked() && takes_enough,
+        // Where nothing is held up, what the answer waits for is not the client.
+        Phase::Fed => !watch.is_cut() && (takes_enough || !watch.is_blocked()),
         _ => false,
     };
     if goes_on {

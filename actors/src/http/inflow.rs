@@ -23,6 +23,8 @@ pub(crate) struct Inflow {
     rest: Bytes,
     /// How many bytes came, or were unpacked, whichever are more.
     came: u64,
+    /// How many bytes came off the connection.
+    arrived: u64,
     #[cfg(feature = "compression")]
     unpacker: Option<Unpacker>,
     has_ended: bool,
@@ -35,6 +37,7 @@ impl Inflow {
             body,
             rest: Bytes::new(),
             came: 0,
+            arrived: 0,
             #[cfg(feature = "compression")]
             unpacker: None,
         }
@@ -47,9 +50,14 @@ impl Inflow {
         Ok(self)
     }
 
-    /// Returns how much has come.
+    /// Returns how much has come, or was unpacked, whichever is more: what a limit is for.
     pub(crate) fn came(&self) -> u64 {
         self.came
+    }
+
+    /// Returns how much the client has sent, however little or much becomes of it.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.arrived
     }
 
     /// Says whether it is known already that no more comes.
@@ -83,7 +91,10 @@ impl Inflow {
             return match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 None => Poll::Ready(Ok(None)),
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => Poll::Ready(Ok(Some(data))),
+                    Ok(data) => {
+                        self.arrived += data.len() as u64;
+                        Poll::Ready(Ok(Some(data)))
+                    }
                     // Trailers say nothing that a flow could use.
                     Err(_) => continue,
                 },
@@ -106,16 +117,17 @@ impl Inflow {
             }
             match ready!(self.poll_raw(context))? {
                 None => self.end_input(),
-                Some(data) => self.feed(data),
+                Some(data) => self.feed(data)?,
             }
         }
     }
 
     #[cfg(feature = "compression")]
-    fn feed(&mut self, data: Bytes) {
-        let Some(unpacker) = &mut self.unpacker else { return };
-        unpacker.feed(data);
+    fn feed(&mut self, data: Bytes) -> Result<(), Error> {
+        let Some(unpacker) = &mut self.unpacker else { return Ok(()) };
+        unpacker.feed(data)?;
         self.came = self.came.max(unpacker.taken());
+        Ok(())
     }
 
     #[cfg(feature = "compression")]

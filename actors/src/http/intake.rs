@@ -41,9 +41,9 @@ pub(crate) struct Intake {
     number: u64,
     /// Whether every receiver has been told how it ends, or will be.
     has_ended: bool,
-    /// When the rate is looked at next, and how much had come the last time.
+    /// When the rate is looked at next, and how much the client had sent the last time.
     measured: Ticks,
-    came: u64,
+    arrived: u64,
     /// Until when the flow must take more, where it is waited for.
     patience: Ticks,
     _excuse: Excuse,
@@ -75,7 +75,7 @@ impl Intake {
             sending: None,
             number: 0,
             has_ended: false,
-            came: 0,
+            arrived: 0,
             patience: NEVER,
         }
     }
@@ -179,7 +179,7 @@ impl Intake {
             return Poll::Ready(Err(error.into()));
         }
         // A client that we do not read from cannot be too slow.
-        (self.measured, self.came) = (reception.until_measured(), self.body.came());
+        (self.measured, self.arrived) = (reception.until_measured(), self.body.arrived());
         self.lease.wake_at(context.waker(), self.patience);
         Poll::Pending
     }
@@ -188,10 +188,10 @@ impl Intake {
         let reception = &self.connection.reception;
         self.patience = NEVER;
         if reception.clock.now() >= self.measured {
-            if self.body.came() - self.came < reception.least_in(ticks(reception.limits.rate_window)) {
+            if self.body.arrived() - self.arrived < reception.least_in(ticks(reception.limits.rate_window)) {
                 return Poll::Ready(Err(too_slow(reception)));
             }
-            (self.measured, self.came) = (reception.until_measured(), self.body.came());
+            (self.measured, self.arrived) = (reception.until_measured(), self.body.arrived());
         }
         self.lease.wake_at(context.waker(), self.measured);
         Poll::Pending

@@ -28,7 +28,8 @@ pub struct HttpLimits {
     pub streamed_size: usize,
     /// How many bytes of such a body may be on their way through the flow; 1 MiB by default. Meanwhile no more is read.
     pub window: usize,
-    /// How many bytes of an answer that comes in parts may wait for the client; 8 MiB by default. Beyond, it is broken off.
+    /// How many bytes of an answer that comes in parts may wait for the client; 8 MiB by default. A part counts for 1 KiB at least.
+    /// Beyond, it is broken off.
     pub answer_window: usize,
     /// How long such an answer may wait for its next part; 30 s by default. Later, it is broken off.
     #[serde(with = "humantime_serde")]

@@ -75,10 +75,10 @@ impl Lives {
     }
 
     /// Ends what ends with the flow; WebSockets see to it themselves.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, now: Ticks) {
         for (_, live) in &self.0 {
             match live {
-                Live::EventStream(audience) => audience.close(),
+                Live::EventStream(audience) => audience.close(now),
                 #[cfg(feature = "websocket")]
                 Live::WebSocket(_) => {}
             }

@@ -40,8 +40,10 @@ pub(crate) struct Watch {
     phase: AtomicU8,
     wanted: AtomicU64,
     written: AtomicU64,
-    /// How many requests of an HTTP/2 connection are not answered whole.
+    /// How many requests of an HTTP/2 connection are not answered whole, and answers of an HTTP/1 connection that come in pieces.
     open: AtomicU32,
+    /// How many of them are event streams.
+    streams: AtomicU32,
     /// How many of them watch their time themselves.
     excused: AtomicU32,
     /// Whether the client does not take what is written for it.
@@ -63,6 +65,7 @@ impl Watch {
             wanted: AtomicU64::new(wanted),
             written: AtomicU64::new(0),
             open: AtomicU32::new(0),
+            streams: AtomicU32::new(0),
             excused: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
             unread: AtomicBool::new(false),
@@ -157,6 +160,19 @@ impl Watch {
     /// Says whether none is open any more.
     pub(crate) fn open_less(&self) -> bool {
         self.open.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    pub(crate) fn stream_more(&self) {
+        self.streams.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn stream_less(&self) {
+        self.streams.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Says whether nothing is open but event streams.
+    pub(crate) fn has_only_streams(&self) -> bool {
+        self.open.load(Ordering::Acquire) <= self.streams.load(Ordering::Acquire)
     }
 
     pub(crate) fn register(&self, waker: &Waker) {

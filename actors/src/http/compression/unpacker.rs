@@ -22,10 +22,16 @@ const BETWEEN: usize = 4 * 1024;
 /// How far back a Zstandard frame may look, as a power of two: 8 MiB, which every decoder must allow, and ours no more.
 const LARGEST_WINDOW: u32 = 23;
 
+/// The seven low bits of the first byte of a Brotli stream with a window of up to 1 GiB, which RFC 7932 does not know and its reader
+/// does.
+const LARGE_WINDOW: u8 = 0x11;
+
 /// One body while it is unpacked.
 pub(crate) struct Unpacker {
     coding: Coding,
     reader: Reader,
+    /// Where the next piece is unpacked to.
+    space: BytesMut,
     taken: u64,
     given: u64,
 }
@@ -49,7 +55,7 @@ impl Unpacker {
                 Reader::Zstd(decoder)
             }
         };
-        Ok(Self { coding, reader, taken: 0, given: 0 })
+        Ok(Self { coding, reader, space: BytesMut::new(), taken: 0, given: 0 })
     }
 
     /// Returns how many bytes it was fed.
@@ -63,9 +69,17 @@ impl Unpacker {
     }
 
     /// Feeds it with what comes next, once it has asked for it.
-    pub(crate) fn feed(&mut self, data: Bytes) {
+    ///
+    /// # Errors
+    /// `Malformed` where the body begins as none may that it says to be.
+    pub(crate) fn feed(&mut self, data: Bytes) -> Result<()> {
+        let begins_large = self.taken == 0 && data.first().is_some_and(|first| first & 0x7f == LARGE_WINDOW);
+        if begins_large && matches!(self.reader, Reader::Brotli(_)) {
+            return Err(self.malformed("its window is too large"));
+        }
         self.taken += data.len() as u64;
         self.input().data = data;
+        Ok(())
     }
 
     /// Tells it that nothing more comes.
@@ -78,18 +92,19 @@ impl Unpacker {
     /// # Errors
     /// `Malformed` where the body is not what it says.
     pub(crate) fn unpack(&mut self) -> Result<Option<Bytes>> {
-        let mut piece = BytesMut::zeroed(PIECE);
+        if self.taken == 0 {
+            return Ok(self.input().has_ended.then(Bytes::new));
+        }
+        self.space.resize(PIECE, 0);
+        let space = &mut self.space;
         let read = match &mut self.reader {
-            _ if self.taken == 0 => {
-                return Ok(if self.input().has_ended { Some(Bytes::new()) } else { None });
-            }
-            Reader::Gzip(reader) => reader.read(&mut piece),
-            Reader::Brotli(reader) => match reader.read(&mut piece) {
+            Reader::Gzip(reader) => reader.read(space),
+            Reader::Brotli(reader) => match reader.read(space) {
                 // It looks only now whether more follows in what it has read already.
-                Ok(0) => reader.read(&mut piece),
+                Ok(0) => reader.read(space),
                 read => read,
             },
-            Reader::Zstd(reader) => reader.read(&mut piece),
+            Reader::Zstd(reader) => reader.read(space),
         };
         match read {
             Ok(0) => {
@@ -102,6 +117,11 @@ impl Unpacker {
             }
             Ok(count) => {
                 self.given += count as u64;
+                // Whoever keeps a piece keeps no more than twice what it counts for.
+                if count < PIECE / 2 {
+                    return Ok(Some(Bytes::copy_from_slice(&self.space[..count])));
+                }
+                let mut piece = std::mem::take(&mut self.space);
                 piece.truncate(count);
                 Ok(Some(piece.freeze()))
             }
@@ -126,7 +146,7 @@ impl Unpacker {
 /// Unpacks a whole body to at most `limit` bytes; this may take long.
 pub(crate) fn unpack(coding: Coding, body: Bytes, limit: usize) -> Result<Bytes, Refusal> {
     let mut unpacker = Unpacker::new(coding)?;
-    unpacker.feed(body);
+    unpacker.feed(body)?;
     unpacker.end();
     let mut whole = BytesMut::new();
     while let Some(piece) = unpacker.unpack()? {
@@ -207,7 +227,7 @@ mod tests {
                         Some(piece) if piece.is_empty() => break,
                         Some(piece) => unpacked.extend_from_slice(&piece),
                         None => match pieces.next() {
-                            Some(piece) => unpacker.feed(Bytes::copy_from_slice(piece)),
+                            Some(piece) => unpacker.feed(Bytes::copy_from_slice(piece)).unwrap(),
                             None => unpacker.end(),
                         },
                     }
@@ -244,6 +264,27 @@ mod tests {
             }
             assert_eq!(unpack(coding, Bytes::new(), 10).unwrap().len(), 0);
         }
+    }
+
+    #[test]
+    fn a_small_piece_keeps_no_large_space() {
+        for coding in CODINGS {
+            let mut unpacker = Unpacker::new(coding).unwrap();
+            unpacker.feed(packed(coding, b"small")).unwrap();
+            unpacker.end();
+            let piece = unpacker.unpack().unwrap().unwrap();
+            assert_eq!(&piece[..], b"small");
+            assert!(piece.try_into_mut().unwrap().capacity() < 1024, "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_with_a_window_beyond_the_standard_is_refused() {
+        // The window of 2 to the power of 30, and an end at once.
+        let stream = Bytes::from_static(&[0x11, 0xde]);
+        let error = unpack(Coding::Brotli, stream, usize::MAX).unwrap_err().error;
+        assert_eq!(error.kind(), Kind::Malformed);
+        assert!(format!("{error:?}").contains("its window is too large"), "{error:?}");
     }
 
     #[test]

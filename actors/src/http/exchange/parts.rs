@@ -35,6 +35,9 @@ impl Exchange {
             None => inflow,
         };
         let id = lease.open(NEVER);
+        if let Some(entry) = &mut self.entry {
+            entry.id = Some(id);
+        }
         Ok(Intake::new(&self.connection, lease, id, head, outbox, inflow, permit))
     }
 
