@@ -3,10 +3,16 @@
 use playhouse_engine::{Error, Result};
 use tokio::task::spawn_blocking;
 
-/// Runs `work` on tokio's blocking pool, and waits for it.
-pub(crate) async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+/// Runs `work`, which is `what`, on tokio's blocking pool, and waits for it.
+///
+/// # Errors
+/// Those of the work; `Cancelled` where it was given up.
+pub(crate) async fn aside<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     match spawn_blocking(work).await {
         Ok(outcome) => outcome,
-        Err(error) => Err(Error::cancelled("the work was given up").caused_by(error)),
+        Err(error) => Err(Error::cancelled(format!("{what} was given up")).caused_by(error)),
     }
 }

@@ -6,6 +6,17 @@ use serde_json::Value;
 /// The header of a reply that no longer tells the truth when the payload has become another.
 const REPLY_TYPE: &str = "http.reply.header.content-type";
 
+/// Returns the size of a payload that is not parsed yet, in bytes.
+#[cfg(any(feature = "router", feature = "template", feature = "xslt"))]
+pub(crate) fn unparsed_size(payload: &Payload) -> usize {
+    match payload {
+        Payload::Text(text) => text.len(),
+        Payload::Bytes(bytes) => bytes.len(),
+        Payload::Xml(xml) => xml.bytes().len(),
+        _ => 0,
+    }
+}
+
 /// Returns about how many bytes of memory a payload takes.
 pub(crate) fn weight(payload: &Payload) -> usize {
     match payload {

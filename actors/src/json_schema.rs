@@ -9,9 +9,10 @@ use std::sync::Arc;
 use jsonschema::{ValidationError, Validator};
 use playhouse_engine::{Actor, Error, Event, Format, Outbox, Payload, Ports, Result};
 use serde_json::Value;
-use tokio::task::spawn_blocking;
 
 use schema::Source;
+
+use crate::aside::aside;
 pub use settings::{Draft, JsonSchemaSettings};
 
 /// From this size on, in bytes of text or in JSON values, a document is worked on in tokio's blocking pool, lest it hold a
@@ -165,8 +166,7 @@ impl Actor for JsonSchema {
         }
         if large {
             let (check, payload) = (self.check.clone(), event.payload().clone());
-            let checked = spawn_blocking(move || check.run(&payload)).await;
-            checked.map_err(|error| Error::cancelled("the validation was given up").caused_by(error))??;
+            aside("the validation", move || check.run(&payload)).await?;
         } else {
             self.check.run(event.payload())?;
         }

@@ -88,7 +88,7 @@ impl JsonToXml {
         match convert(payload, &self.at_once) {
             Err(error) if error.kind() == Kind::TooLarge && self.at_once.limits != self.settings.limits => {
                 let (payload, settings) = (payload.clone(), self.settings.clone());
-                aside(move || convert(&payload, &settings)).await
+                aside("the work", move || convert(&payload, &settings)).await
             }
             outcome => outcome,
         }

@@ -1,6 +1,6 @@
 //! The actors of playhouse, each behind a feature named after it; those that need no crate of their own are always there.
 
-#[cfg(feature = "convert")]
+#[cfg(any(feature = "convert", feature = "json-schema", feature = "router", feature = "template", feature = "xslt"))]
 mod aside;
 #[cfg(feature = "auth")]
 mod basic_auth;

@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use playhouse_engine::{Actor, Error, Event, Format, Light, Outbox, Payload, Ports, Result};
-use tokio::task::spawn_blocking;
 
 use rules::{Decision, Rules};
+
+use crate::aside::aside;
+use crate::content::unparsed_size;
 pub use settings::{Mode, RouterSettings, Rule, Unmatched, Unreadable};
 pub use when::When;
 
@@ -227,14 +229,13 @@ impl Actor for DocumentRouter {
 
     async fn handle(&self, event: &Event, out: &mut Outbox) -> Result<()> {
         let is_parsed = matches!(event.payload(), Payload::Json(_));
-        let decision = if is_parsed || scope::size(event.payload()) < LARGE {
+        let decision = if is_parsed || unparsed_size(event.payload()) < LARGE {
             self.0.rules.decide(event)?
         } else {
             // Only what the rules look at: the event's receipt stays with the handler.
             let view = Event::new(event.payload().clone()).with_attributes(event.attributes().clone());
             let rules = self.0.rules.clone();
-            let outcome = spawn_blocking(move || rules.decide(&view)).await;
-            outcome.map_err(|error| Error::cancelled("the look into the payload was given up").caused_by(error))??
+            aside("the look into the payload", move || rules.decide(&view)).await?
         };
         self.0.send(&decision, event, out)
     }

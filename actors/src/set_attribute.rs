@@ -260,18 +260,11 @@ impl playhouse_engine::Actor for SetFromXml {
     async fn handle(&self, event: &Event, out: &mut Outbox) -> Result<()> {
         /// From this size on, in bytes, a document is looked into on the blocking pool.
         const LARGE: usize = 16 * 1024;
-        let size = match event.payload() {
-            Payload::Text(text) => text.len(),
-            Payload::Bytes(bytes) => bytes.len(),
-            Payload::Xml(xml) => xml.bytes().len(),
-            _ => 0,
-        };
-        let set = if size < LARGE {
+        let set = if crate::content::unparsed_size(event.payload()) < LARGE {
             self.0.apply(event)?
         } else {
             let (compiled, event) = (self.0.clone(), event.clone());
-            let outcome = tokio::task::spawn_blocking(move || compiled.apply(&event)).await;
-            outcome.map_err(|error| Error::cancelled("the look into the payload was given up").caused_by(error))??
+            crate::aside::aside("the look into the payload", move || compiled.apply(&event)).await?
         };
         match set {
             Some(event) => out.push(event),

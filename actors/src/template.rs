@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use playhouse_engine::{Actor, Error, Event, Format, Outbox, Payload, Ports, Result, Text, Xml};
+
+use crate::aside::aside;
+use crate::content::unparsed_size;
 pub use settings::{TemplateKind, TemplateSettings};
-use tokio::task::spawn_blocking;
 
 const CONTENT_TYPE: &str = "http.reply.header.content-type";
 
@@ -159,12 +161,11 @@ impl Actor for Template {
     }
 
     async fn handle(&self, event: &Event, out: &mut Outbox) -> Result<()> {
-        let output = if view::size(event.payload()) < LARGE {
+        let output = if unparsed_size(event.payload()) < LARGE {
             self.0.render(event)?
         } else {
             let (compiled, event) = (self.0.clone(), event.clone());
-            let outcome = spawn_blocking(move || compiled.render(&event)).await;
-            outcome.map_err(|error| Error::cancelled("the template was given up").caused_by(error))??
+            aside("the template", move || compiled.render(&event)).await?
         };
         let payload = match self.0.kind {
             TemplateKind::Xml => Payload::Xml(Xml::new(output)),

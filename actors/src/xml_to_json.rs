@@ -88,7 +88,7 @@ impl XmlToJson {
             return convert(payload, &self.settings);
         }
         let (payload, settings) = (payload.clone(), self.settings.clone());
-        aside(move || convert(&payload, &settings)).await
+        aside("the work", move || convert(&payload, &settings)).await
     }
 }
 

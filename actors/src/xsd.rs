@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use playhouse_engine::{Actor, Error, Event, Format, Outbox, Payload, Ports, Result};
+use playhouse_engine::{Actor, Event, Format, Outbox, Payload, Ports, Result};
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 
+use crate::aside::aside;
+use crate::content::unparsed_size;
 use crate::xml::libxml::{Document, Schema};
 use crate::xml::sources::{SCHEMA_NAME, Sources};
 use crate::xml::{DocumentLimits, LARGE};
@@ -142,18 +143,11 @@ impl Actor for Xsd {
     }
 
     async fn handle(&self, event: &Event, out: &mut Outbox) -> Result<()> {
-        let size = match event.payload() {
-            Payload::Text(text) => text.len(),
-            Payload::Bytes(bytes) => bytes.len(),
-            Payload::Xml(xml) => xml.bytes().len(),
-            _ => 0,
-        };
-        if size < LARGE {
+        if unparsed_size(event.payload()) < LARGE {
             self.check.run(event.payload())?;
         } else {
             let (check, payload) = (self.check.clone(), event.payload().clone());
-            let checked = spawn_blocking(move || check.run(&payload)).await;
-            checked.map_err(|error| Error::cancelled("the validation was given up").caused_by(error))??;
+            aside("the validation", move || check.run(&payload)).await?;
         }
         out.push(event);
         Ok(())

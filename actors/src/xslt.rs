@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use playhouse_engine::{Actor, Error, Event, Format, Outbox, Payload, Ports, Result, Text, Xml};
-use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use job::{Job, Outcome};
 pub use limits::Limits;
 use output::{Method, Output};
 
+use crate::aside::aside;
 use crate::xml::LARGE;
 use crate::xml::libxml::{Stylesheet, c_string};
 use crate::xml::sources;
@@ -231,8 +231,7 @@ impl Xslt {
         run: impl FnOnce(&Job, &[u8], bool) -> Outcome + Send + 'static,
     ) -> Result<Outcome> {
         let (job, input) = (self.job.clone(), input.clone());
-        let outcome = spawn_blocking(move || run(&job, &input, is_text)).await;
-        outcome.map_err(|error| Error::cancelled("the transform was given up").caused_by(error))
+        aside("the transform", move || Ok(run(&job, &input, is_text))).await
     }
 
     fn answer(&self, event: &Event, Output { body, method }: Output) -> Event {

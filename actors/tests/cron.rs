@@ -4,12 +4,16 @@
 #![cfg(feature = "cron")]
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "oracles/python.rs"]
+mod python;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use playhouse_actors::Cron;
+use python::python;
 use serde_json::{Value, json};
 
 /// Set in the process that compares: it reads its zones from there.
@@ -44,11 +48,7 @@ struct Oracle(PathBuf);
 
 impl Oracle {
     fn new() -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/python-oracles");
-        let made =
-            Command::new(script).args(["cronsim==2.8", "tzdata==2026.6"]).stderr(Stdio::inherit()).output().unwrap();
-        assert!(made.status.success(), "scripts/python-oracles failed");
-        Self(String::from_utf8(made.stdout).unwrap().trim().into())
+        Self(python(&["cronsim==2.8", "tzdata==2026.6"]))
     }
 
     fn zones(&self) -> String {

@@ -4,39 +4,31 @@
 #![allow(clippy::unwrap_used)]
 
 mod http_support;
+#[path = "oracles/python.rs"]
+mod python;
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use http_support::{Answer, Server, get};
 use playhouse_actors::http::{Compression, HttpLimits, HttpReply, HttpRequest, HttpServer, Route};
 use playhouse_actors::{Part, PartEnd};
 use playhouse_engine::{Director, Emitter, Event, Payload, map, source};
+use python::python;
 use tokio::sync::mpsc;
 
 const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];
 
 const VERSIONS: &[&str] = &["--http1.1", "--http1.0", "--http2-prior-knowledge"];
 
-/// A Python with the libraries that others use.
-fn python() -> &'static str {
-    static PYTHON: OnceLock<String> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let made = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/python-oracles"))
-            .args(["brotli==1.1.0", "zstandard==0.23.0"])
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "scripts/python-oracles failed");
-        String::from_utf8(made.stdout).unwrap().trim().to_owned()
-    })
-}
+/// The libraries that others use.
+static PYTHON: LazyLock<PathBuf> = LazyLock::new(|| python(&["brotli==1.1.0", "zstandard==0.23.0"]));
 
 fn oracle(arguments: &[&str]) -> Command {
-    let mut command = Command::new(python());
+    let mut command = Command::new(&*PYTHON);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles/packed.py")).args(arguments);
     command
 }

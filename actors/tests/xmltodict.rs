@@ -4,6 +4,8 @@
 #![cfg(feature = "convert")]
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "oracles/python.rs"]
+mod python;
 #[path = "json_xml_support/mod.rs"]
 mod support;
 
@@ -15,6 +17,7 @@ use playhouse_actors::json_xml::{JsonToXmlSettings, XmlToJsonSettings, json_to_x
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use python::python;
 use serde_json::{Value, json};
 
 /// A Python with xmltodict, which answers until it is dropped.
@@ -27,13 +30,7 @@ struct Oracle {
 impl Oracle {
     fn start() -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let made = Command::new(folder.join("../scripts/python-oracles"))
-            .arg("xmltodict==1.0.4")
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "scripts/python-oracles failed");
-        let mut process = Command::new(String::from_utf8(made.stdout).unwrap().trim())
+        let mut process = Command::new(python(&["xmltodict==1.0.4"]))
             .arg(folder.join("tests/oracles/xmltodict_lines.py"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -58,8 +58,8 @@ impl Child {
         let failed = || Error::unavailable(format!("`{}` cannot be started", plan.name));
         let mut child = spawned.map_err(|error| {
             let is_too_long = Errno::from_io_error(&error) == Some(Errno::TOOBIG);
-            let kind = || Error::too_large(format!("the arguments of `{}` are too long", plan.name));
-            if is_too_long { kind() } else { failed() }.caused_by(error)
+            let too_long = || Error::too_large(format!("the arguments of `{}` are too long", plan.name));
+            if is_too_long { too_long() } else { failed() }.caused_by(error)
         })?;
         match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
             (stdin, Some(stdout), Some(stderr)) => Ok(Self { child, stdin, stdout, stderr }),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::settings::Unreadable;
 use super::tree::{Query, Tree};
+use crate::content::unparsed_size;
 use crate::json_path::JsonPath;
 
 /// What a rule looks at.
@@ -119,7 +120,7 @@ impl<'a> Look<'a> {
     }
 
     fn check_size(&self) -> Result<()> {
-        let size = size(self.event.payload());
+        let size = unparsed_size(self.event.payload());
         if size <= self.largest {
             return Ok(());
         }
@@ -132,16 +133,6 @@ impl<'a> Look<'a> {
             Err(error) if error.kind() == Kind::Malformed && self.unreadable == Unreadable::NoMatch => Ok(None),
             Err(error) => Err(error),
         }
-    }
-}
-
-/// Returns the size of a payload that is not parsed yet, in bytes.
-pub(super) fn size(payload: &Payload) -> usize {
-    match payload {
-        Payload::Text(text) => text.len(),
-        Payload::Bytes(bytes) => bytes.len(),
-        Payload::Xml(xml) => xml.bytes().len(),
-        _ => 0,
     }
 }
 

@@ -7,6 +7,8 @@ use minijinja::{Error as TemplateError, ErrorKind, Value};
 use playhouse_engine::{Error, Event, Kind, Payload, Value as Attribute};
 use serde_json::Value as Json;
 
+use crate::content::unparsed_size;
+
 /// An event, as an object with `payload`, `json`, `attributes`, `id`, `correlation_id` and `error`.
 #[derive(Debug)]
 pub(crate) struct View {
@@ -22,7 +24,7 @@ impl View {
 
     fn checked(&self, value: impl FnOnce(&Payload) -> playhouse_engine::Result<Value>) -> Value {
         let payload = self.event.payload();
-        let size = size(payload);
+        let size = unparsed_size(payload);
         let outcome = if size > self.largest {
             Err(Error::too_large(format!("the payload has {size} bytes; at most {} are looked into", self.largest)))
         } else {
@@ -158,16 +160,6 @@ impl Object for JsonView {
             Some(Json::Object(members)) => Enumerator::Values(members.keys().map(Value::from).collect()),
             _ => Enumerator::Empty,
         }
-    }
-}
-
-/// Returns the size of a payload that is not parsed yet, in bytes.
-pub(super) fn size(payload: &Payload) -> usize {
-    match payload {
-        Payload::Text(text) => text.len(),
-        Payload::Bytes(bytes) => bytes.len(),
-        Payload::Xml(xml) => xml.bytes().len(),
-        _ => 0,
     }
 }
 

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses some of it")]
 
+#[path = "../oracles/python.rs"]
+mod python;
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,6 +14,7 @@ use std::time::Duration;
 
 use playhouse_actors::SmtpSource;
 use playhouse_engine::{Attributes, Director, Event, IntoNode, Ledger, Payload, Result, Running, assert_ledger, sink};
+use python::python;
 use serde_json::Value;
 
 /// How long a test waits for what should come at once.
@@ -205,13 +209,7 @@ impl Python {
 
     /// Starts a program that needs aiosmtpd.
     pub(crate) fn with_aiosmtpd(program: &str, arguments: &[&str]) -> Self {
-        let made = Command::new(folder().join("../scripts/python-oracles"))
-            .arg("aiosmtpd==1.4.6")
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "scripts/python-oracles failed");
-        Self::with(Path::new(String::from_utf8(made.stdout).unwrap().trim()), program, arguments)
+        Self::with(&python(&["aiosmtpd==1.4.6"]), program, arguments)
     }
 
     fn with(python: &Path, program: &str, arguments: &[&str]) -> Self {

@@ -2,12 +2,16 @@
 
 #![allow(dead_code, clippy::unwrap_used)]
 
+#[path = "../oracles/python.rs"]
+mod python;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use python::python;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,13 +25,7 @@ pub(crate) struct Party {
 impl Party {
     pub(crate) fn start(words: &[&str]) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let made = Command::new(folder.join("../scripts/python-oracles"))
-            .arg("websockets==17.4")
-            .stderr(Stdio::inherit())
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "scripts/python-oracles failed");
-        let mut process = Command::new(String::from_utf8(made.stdout).unwrap().trim())
+        let mut process = Command::new(python(&["websockets==17.4"]))
             .arg(folder.join("tests/oracles/web_socket_party.py"))
             .args(words)
             .stdin(Stdio::piped())
