@@ -25,6 +25,13 @@ pub(crate) struct AppendFile {
     torn: bool,
 }
 
+impl Drop for AppendFile {
+    /// Closing the file is not enough: a process that another thread starts just now has it open for a moment too.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// How far a write got that failed.
 #[derive(Debug)]
 pub(crate) struct Cut {
